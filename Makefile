@@ -1,0 +1,82 @@
+# The same commands for people and for CI. `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PROJECT_INSTALL := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+COMPILE := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile --quiet --no-config \
+	--universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-emit-index-url --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow test-all format check bench docs build requirements clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.dev ## make .venv with everything for development
+
+demo: $(VENV)/.main ## train a SCARA arm to reach; print its error and where the report is
+	$(BIN)/troupe train scara-reach --out runs/demo --force
+
+test: $(VENV)/.dev ## run the tests, without the slow ones
+	$(BIN)/pytest
+
+test-slow: $(VENV)/.dev ## run the slow tests
+	$(BIN)/pytest -m slow
+
+test-all: $(VENV)/.dev ## run all tests and show what they do not cover
+	$(BIN)/pytest -m "" --cov --cov-report=term-missing
+
+format: $(VENV)/.dev ## format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+check: $(VENV)/.dev ## check format, lint, types, imports between packages, code in the docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/docs
+
+bench: $(VENV)/.dev ## measure, beside the peers, what docs/benchmarks.md states
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.dev ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+build: $(VENV)/.dev ## build the wheel and the source distribution into dist/
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+
+requirements: $(VENV)/.dev ## pin requirements/*.txt anew from pyproject.toml
+	$(COMPILE) pyproject.toml --output-file requirements/main.txt
+	$(COMPILE) pyproject.toml --group dev --constraint requirements/main.txt \
+		--output-file requirements/dev.txt
+	$(COMPILE) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
+
+clean: ## remove what the other commands made, except .venv/ and runs/
+	rm -rf site dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache
+	find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo "Troupe needs Python 3.11 or newer; '$(PYTHON)' is not there. Try make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Troupe needs Python 3.11 or newer; $(PYTHON) is " + sys.version.split()[0] + ". Try make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "'$(PYTHON)' cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.main: requirements/build.txt requirements/main.txt pyproject.toml | $(BIN)/python
+	@echo "Installing Troupe into $(VENV) (once; about a minute) ..."
+	$(PIP_INSTALL) --require-hashes --requirement requirements/build.txt --requirement requirements/main.txt
+	$(PROJECT_INSTALL)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	@echo "Installing Troupe and its tools into $(VENV) (once; about a minute) ..."
+	$(PIP_INSTALL) --require-hashes --requirement requirements/dev.txt
+	$(PROJECT_INSTALL)
+	@touch $(VENV)/.main $@

@@ -1,0 +1,41 @@
+"""What an array holds: shape, dtype, unit and bounds of one instance's value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.floating]
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySpec:
+    """Describes a datapack, an observation or an action of one instance.
+
+    Attributes:
+        shape: of one instance; exchanged arrays lead with the instance axis.
+        unit: of the values, e.g. "rad", "m/s"; empty for pure numbers.
+        low: the least valid values, broadcast to shape.
+        high: the greatest valid values, broadcast to shape.
+        dtype: of the values.
+        names: of the first axis' components (joints, axes), if they have any.
+        categories: of a discrete value, 0 .. categories - 1; 0 means continuous.
+    """
+
+    shape: tuple[int, ...]
+    unit: str = ""
+    low: Array = field(default_factory=lambda: np.asarray(-np.inf))
+    high: Array = field(default_factory=lambda: np.asarray(np.inf))
+    dtype: np.dtype[np.generic] = field(default_factory=lambda: np.dtype(np.float64))
+    names: tuple[str, ...] = ()
+    categories: int = 0
+
+    def __post_init__(self) -> None:
+        """Broadcast the bounds."""
+        for bound in ("low", "high"):
+            values = np.broadcast_to(np.asarray(getattr(self, bound), np.float64), self.shape)
+            object.__setattr__(self, bound, values)

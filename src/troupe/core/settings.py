@@ -1,0 +1,114 @@
+"""The base of every settings class, and the types that settings share.
+
+A settings class is what a user can write in an experiment about one part. It lives beside that
+part and can be imported without the part's simulator or learner.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+
+from troupe.core.errors import UserError, unknown
+from troupe.core.time import exact_duration, format_duration, parse_duration
+
+
+class Settings(BaseModel):
+    """Frozen settings; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return parse_duration(value)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+    if isinstance(value, int | float):
+        raise ValueError(f"{value!r} has no unit: write a number and a unit, e.g. '{value}ms'")
+    return value
+
+
+def _timestep(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return value
+    _duration(value)  # the same errors
+    return exact_duration(value)
+
+
+def format_timestep(timestep_ns: Fraction) -> str:
+    """Return the text of an exact time step, e.g. "2ms" or "1/240s"."""
+    if timestep_ns.denominator == 1:
+        return format_duration(int(timestep_ns))
+    seconds = timestep_ns / 10**9
+    return f"{seconds.numerator}/{seconds.denominator}s"
+
+
+class _Nanoseconds(int):
+    """An int that has already been given its unit."""
+
+
+def nanoseconds(duration_ns: int) -> int:
+    """Return a number of nanoseconds that settings accept without a unit."""
+    return _Nanoseconds(duration_ns)
+
+
+def _accept_duration(value: Any) -> Any:
+    return int(value) if isinstance(value, _Nanoseconds) else _duration(value)
+
+
+Duration = Annotated[
+    int, BeforeValidator(_accept_duration), PlainSerializer(format_duration, return_type=str)
+]
+"""Whole nanoseconds, written with a unit: "20ms"."""
+
+Timestep = Annotated[
+    Fraction, BeforeValidator(_timestep), PlainSerializer(format_timestep, return_type=str)
+]
+"""Exact nanoseconds of a simulator's inner step: "2ms", "1/240s"."""
+
+
+SettingsType = TypeVar("SettingsType", bound=Settings)
+
+
+def validated(cls: type[SettingsType], value: Any, where: str = "") -> SettingsType:
+    """Return settings of a class from what a user wrote.
+
+    Args:
+        cls: the settings class.
+        value: a mapping, or settings of the class already.
+        where: the place in the user's input, e.g. "engines.arm".
+
+    Raises:
+        UserError: that names the first wrong key or value and the valid ones.
+    """
+    try:
+        return cls.model_validate(value)
+    except ValidationError as error:
+        raise _user_error(cls, error.errors()[0], where) from error
+
+
+def _user_error(cls: type[Settings], detail: Any, where: str) -> UserError:
+    keys = [str(key) for key in detail["loc"]]
+    place = ".".join([*([where] if where else []), *keys])
+    if detail["type"] == "extra_forbidden":
+        return unknown("key", keys[-1], _fields_at(cls, keys[:-1]), place.rpartition(".")[0])
+    message = detail["msg"].removeprefix("Value error, ")
+    given = detail["input"]
+    shown = "" if isinstance(given, dict) or detail["type"] == "missing" else f", not {given!r}"
+    return UserError(f"{place or cls.__name__}: {message}{shown}.")
+
+
+def _fields_at(cls: type[Settings], path: list[str]) -> list[str]:
+    """Return the keys of the settings class found along a path of fields."""
+    for key in path:
+        found = cls.model_fields.get(key)
+        candidates = get_args(found.annotation) if found is not None else ()
+        inner = [found.annotation if found is not None else None, *candidates]
+        nested = [c for c in inner if isinstance(c, type) and issubclass(c, Settings)]
+        if nested:
+            cls = nested[0]
+    return list(cls.model_fields)

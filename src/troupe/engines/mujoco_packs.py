@@ -1,0 +1,148 @@
+"""Datapacks of a MuJoCo model: fields of named objects as (num_instances, ...) arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from mujoco.batch import Batch
+
+from troupe.core.arrays import ArraySpec, Ids
+from troupe.core.errors import UserError, unknown
+from troupe.engines.mujoco_settings import PackBinding
+from troupe.robots import Robot
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Live arrays of a batch, one for each of the pack's objects or one for all of them.
+
+    Attributes:
+        spec: of one instance's value.
+        parts: live arrays, each (num_instances, ...).
+        writable: whether the parts are states, commands or model parameters.
+    """
+
+    spec: ArraySpec
+    parts: Sequence[npt.NDArray[Any]]
+    writable: bool
+
+    def read(self) -> npt.NDArray[Any]:
+        """Return the values, (num_instances, *shape)."""
+        if len(self.parts) == 1:
+            return self.parts[0]
+        return np.stack(self.parts, axis=1)
+
+    def write(self, value: npt.ArrayLike, instances: Ids | None) -> None:
+        """Set the values of instances, all for None."""
+        rows: Any = slice(None) if instances is None else instances
+        if len(self.parts) == 1:
+            self.parts[0][rows] = value
+            return
+        num_rows = len(self.parts[0]) if instances is None else len(instances)
+        values = np.broadcast_to(value, (num_rows, *self.spec.shape))
+        for i, part in enumerate(self.parts):
+            part[rows] = values[:, i]
+
+
+def robot_packs(batch: Batch, robot: Robot) -> dict[str, Pack]:
+    """Return the packs that every robot offers, in the base frame.
+
+    ``joint_position``, ``joint_velocity``, ``joint_target`` (the position command),
+    ``tool_position``, ``tool_rotation`` (a matrix), ``tool_velocity`` and ``contacts`` (their
+    number).
+    """
+    model = batch.model
+    joints = [model.joint(name) for name in robot.joint_names]
+    actuators = [model.actuator(name).id for name in robot.joint_names]
+    site = model.site("tool").id
+    velocity = model.sensor("tool_velocity").adr[0]
+    low, high = robot.position_limits
+    speed = robot.velocity_limits
+    dof, names = (len(joints),), robot.joint_names
+
+    def columns(field: str, first: int, last: int) -> list[npt.NDArray[Any]]:
+        assert last - first == len(joints) - 1, "a robot's joints are consecutive"
+        return [batch.bind(field)[:, first : last + 1]]
+
+    qpos = columns("qpos", joints[0].qposadr[0], joints[-1].qposadr[0])
+    qvel = columns("qvel", joints[0].dofadr[0], joints[-1].dofadr[0])
+    ctrl = columns("ctrl", actuators[0], actuators[-1])
+    position = ArraySpec(dof, "rad", low, high, names=names)
+    return {
+        "joint_position": Pack(position, qpos, writable=True),
+        "joint_velocity": Pack(ArraySpec(dof, "rad/s", -speed, speed, names=names), qvel, True),
+        "joint_target": Pack(position, ctrl, writable=True),
+        "tool_position": Pack(ArraySpec((3,), "m"), [batch.bind("site_xpos")[:, site]], False),
+        "tool_rotation": Pack(
+            ArraySpec((3, 3)), [batch.bind("site_xmat")[:, site].reshape(-1, 3, 3)], False
+        ),
+        "tool_velocity": Pack(
+            ArraySpec((3,), "m/s"), [batch.bind("sensordata")[:, velocity : velocity + 3]], False
+        ),
+        "contacts": Pack(ArraySpec((), dtype=np.dtype(np.int32)), [batch.bind("ncon")], False),
+    }
+
+
+def default_packs(batch: Batch) -> dict[str, Pack]:
+    """Return the packs of a model without a robot: its whole state, command and sensors."""
+    model = batch.model
+    limited = model.actuator_ctrllimited.astype(bool)[:, None]
+    low, high = np.where(limited, model.actuator_ctrlrange, [-np.inf, np.inf]).T
+    specs = {
+        "qpos": ArraySpec((model.nq,)),
+        "qvel": ArraySpec((model.nv,)),
+        "ctrl": ArraySpec((model.nu,), low=low, high=high),
+        "sensordata": ArraySpec((model.nsensordata,)),
+    }
+    return {
+        name: Pack(spec, [batch.bind(name)], writable=name != "sensordata")
+        for name, spec in specs.items()
+        if spec.shape[0]
+    }
+
+
+def user_packs(batch: Batch, bindings: Mapping[str, PackBinding], engine: str) -> dict[str, Pack]:
+    """Return the packs that the settings bind.
+
+    Raises:
+        UserError: if a binding names an object or a field that the model lacks.
+    """
+    return {n: _user_pack(batch, b, f"engines.{engine}.packs.{n}") for n, b in bindings.items()}
+
+
+def _user_pack(batch: Batch, binding: PackBinding, where: str) -> Pack:
+    names = (binding.names,) if isinstance(binding.names, str) else binding.names
+    valid = _object_names(batch, binding.kind)
+    for name in names:
+        if name not in valid:
+            raise unknown(binding.kind, name, valid, where)
+    views = [getattr(batch, binding.kind)(name) for name in names]
+    try:
+        parts = [getattr(view, binding.field) for view in views]
+    except AttributeError as error:
+        raise UserError(f"{where}: {error}") from error
+    writable = True
+    try:
+        # writing a model field gives each instance values of its own, which the view then shows
+        for view, part in zip(views, parts, strict=True):
+            setattr(view, binding.field, part)
+        parts = [getattr(view, binding.field) for view in views]
+    except (AttributeError, ValueError):
+        writable = False
+    parts = [part[:, 0] if part.shape[1:] == (1,) else part for part in parts]
+    shape = parts[0].shape[1:]
+    if not isinstance(binding.names, str):
+        shape = (len(names), *shape)
+        parts = [parts[0][:, None]] if len(parts) == 1 else parts
+    return Pack(ArraySpec(shape, binding.unit, dtype=parts[0].dtype), parts, writable)
+
+
+def _object_names(batch: Batch, kind: str) -> list[str]:
+    model = batch.model
+    count = {"joint": model.njnt, "camera": model.ncam, "actuator": model.nu}.get(kind)
+    number = getattr(model, f"n{kind}") if count is None else count
+    return [getattr(model, kind)(i).name for i in range(number)]

@@ -1,0 +1,76 @@
+"""What a user writes about a MuJoCo engine; importable without MuJoCo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import model_validator
+
+from troupe.core import plugins
+from troupe.core.settings import Settings, Timestep
+from troupe.engines.base import EngineSettings
+from troupe.robots import Robot
+
+if TYPE_CHECKING:
+    from troupe.engines.mujoco import MujocoEngine
+
+Kind = Literal["joint", "body", "geom", "site", "sensor", "actuator", "camera", "light", "tendon"]
+
+
+class PackBinding(Settings):
+    """Binds a datapack to a field of named MuJoCo objects.
+
+    Attributes:
+        kind: of the objects.
+        names: of the objects, in order; one name drops the axis over objects.
+        field: as MuJoCo's named access calls it: a state field (``qpos``, ``ctrl``) can be read
+            and written, a derived one (``xpos``, ``data``) read, a model field (``mass``,
+            ``damping``) read and written for each instance.
+        unit: of the values.
+    """
+
+    kind: Kind
+    names: str | tuple[str, ...]
+    field: str
+    unit: str = ""
+
+
+class MujocoSettings(EngineSettings):
+    """A MuJoCo model: a robot by name, or any MJCF or URDF file.
+
+    Attributes:
+        robot: name of a robot; its model, and packs for its joints and tool.
+        model: path of an MJCF or URDF file instead.
+        timestep: of the physics; default: the model's.
+        packs: further datapacks by name.
+    """
+
+    type: Literal["mujoco"] = "mujoco"
+    robot: str | None = None
+    model: Path | None = None
+    timestep: Timestep | None = None
+    packs: dict[str, PackBinding] = {}
+
+    @model_validator(mode="after")
+    def _check_source(self) -> MujocoSettings:
+        if (self.robot is None) == (self.model is None):
+            raise ValueError("give either 'robot' or 'model'")
+        return self
+
+    def load_robot(self) -> Robot | None:
+        """Return the robot, if one is named.
+
+        Raises:
+            UserError: if there is no robot of that name.
+        """
+        if self.robot is None:
+            return None
+        robot: Robot = plugins.load("troupe.robots", self.robot)
+        return robot
+
+    def build(self, name: str, num_instances: int, num_threads: int) -> MujocoEngine:
+        """Compile the model and return an engine of it."""
+        from troupe.engines.mujoco import MujocoEngine
+
+        return MujocoEngine(self, name, num_instances, num_threads)

@@ -1,0 +1,9 @@
+"""What is experienced: fragments of steps, and episodes.
+
+Enters: what the instances of an actor went through. Leaves: `Fragment`, a time-major block with
+the provenance of every step, and the table of the episodes that ended in it.
+"""
+
+from troupe.episodes.fragment import EPISODE_FIELDS, EpisodeTable, Fragment, join_instances
+
+__all__ = ["EPISODE_FIELDS", "EpisodeTable", "Fragment", "join_instances"]

@@ -1,0 +1,124 @@
+"""Experiments from the catalog, from files and with overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from troupe.core import UserError, plugins
+from troupe.core.errors import unknown
+from troupe.core.settings import validated
+from troupe.experiments.aliases import resolve_aliases
+from troupe.experiments.schema import Experiment
+
+Description = dict[str, Any]
+
+
+def catalog_names() -> tuple[str, ...]:
+    """Return the names of the bundled experiments, sorted."""
+    files = resources.files("troupe.experiments.catalog").iterdir()
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
+
+
+def load_experiment(source: str | Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Return the experiment of a catalog name or file, with overrides.
+
+    Args:
+        source: a name of the catalog, or the path of a YAML file.
+        overrides: each "key.key=value", the value in YAML.
+
+    Raises:
+        UserError: if there is no such experiment, or anything in it is wrong.
+    """
+    return build_experiment(apply_overrides(read_description(source), overrides))
+
+
+def read_description(source: str | Path) -> Description:
+    """Return the plain description of a catalog name or a file.
+
+    A file may build on a catalog experiment: ``base: scara-reach``.
+
+    Raises:
+        UserError: if there is none, or it is not a mapping.
+    """
+    path = Path(source)
+    if str(source) in catalog_names():
+        text = resources.files("troupe.experiments.catalog").joinpath(f"{source}.yaml").read_text()
+    elif path.is_file():
+        text = path.read_text()
+    elif path.suffix in (".yaml", ".yml"):
+        raise UserError(f"experiment file '{source}' does not exist.")
+    else:
+        raise unknown("experiment", str(source), catalog_names())
+    description = _parse_yaml(text, str(source))
+    if not isinstance(description, dict):
+        raise UserError(f"{source}: an experiment is a mapping of keys to values.")
+    if "base" in description:
+        return merge(read_description(description.pop("base")), description)
+    return description
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Description:
+    """Return a description with another's values over it, mapping by mapping."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def apply_overrides(description: Description, overrides: Iterable[str]) -> Description:
+    """Return a description with "key.key=value" settings over it.
+
+    Raises:
+        UserError: if an override has no "=" or its value is not YAML.
+    """
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator or not key:
+            raise UserError(f"override '{override}': write key=value, e.g. learner.gamma=0.98.")
+        value = _parse_yaml(text, f"override '{override}'")
+        for part in reversed(key.strip().split(".")):
+            value = {part: value}
+        description = merge(description, value)
+    return description
+
+
+def build_experiment(description: Mapping[str, Any]) -> Experiment:
+    """Return the validated experiment of a plain description.
+
+    Raises:
+        UserError: that names the wrong key or value, where it stands, and the valid ones.
+    """
+    values = resolve_aliases(dict(description))
+    engines = values.get("engines")
+    if isinstance(engines, dict):
+        values["engines"] = {
+            name: _typed("troupe.engines", engine, f"engines.{name}")
+            for name, engine in engines.items()
+        }
+    for section in ("task", "learner"):
+        if values.get(section) is not None:
+            values[section] = _typed(f"troupe.{section}s", values[section], section)
+    return validated(Experiment, values)
+
+
+def _typed(group: str, value: Any, where: str) -> Any:
+    """Return the settings of one part, of the class that its type names."""
+    if not isinstance(value, Mapping) or "type" not in value:
+        names = ", ".join(plugins.names(group))
+        raise UserError(f"{where}: give a mapping with a 'type'. Valid types: {names}.")
+    cls = plugins.load(group, str(value["type"]), f"{where}.type")
+    return validated(cls, value, where)
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: not valid YAML: {error}") from error

@@ -1,0 +1,118 @@
+"""The description of an experiment."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import Field, SerializeAsAny, model_validator
+
+from troupe.core import World
+from troupe.core.settings import Duration, Settings
+from troupe.engines.base import EngineSettings
+from troupe.loop import FixedStepSettings
+from troupe.robots import Robot
+from troupe.tasks import Task, TaskSettings
+
+
+class FleetSettings(Settings):
+    """Who steps the instances.
+
+    Attributes:
+        workers: 0 for this process, else how many Ray actors.
+        instances: in total, divided over the workers.
+        address: of a Ray cluster; default: ``RAY_ADDRESS``, or this machine.
+    """
+
+    workers: int = Field(0, ge=0)
+    instances: int = Field(64, ge=1)
+    address: str | None = None
+
+
+class StopSettings(Settings):
+    """Ends training when a figure of the last episodes is good enough.
+
+    Attributes:
+        metric: its name, as in the run's metrics, e.g. ``mean_return`` or ``error_m``.
+        bound: whether the value is to be at least or at most the limit.
+        value: the limit.
+    """
+
+    metric: str
+    bound: Literal["at-least", "at-most"] = "at-least"
+    value: float
+
+
+class EvaluationSettings(Settings):
+    """How a trained policy is measured, and when it counts as having learned.
+
+    Attributes:
+        episodes: deterministic episodes at the end of training.
+        attempts_every: updates between two tests of whether the task is learned; 0 for never.
+    """
+
+    episodes: int = Field(100, ge=1)
+    attempts_every: int = Field(1, ge=0)
+
+
+class Experiment(Settings):
+    """Everything that makes a run, but for where it is written.
+
+    Attributes:
+        name: of the experiment.
+        description: one line for lists.
+        engines: by name.
+        loop: that steps them.
+        task: what is to be learned in the world.
+        learner: how it is learned.
+        fleet: who steps the instances.
+        seed: the root seed, from which all randomness follows.
+        steps: of all instances together, after which training ends.
+        wall_time: of learning, after which training ends.
+        stop: a figure that ends training.
+        evaluation: how the policy is measured.
+    """
+
+    name: str
+    description: str = ""
+    engines: dict[str, SerializeAsAny[EngineSettings]] = Field(min_length=1)
+    loop: FixedStepSettings = FixedStepSettings()
+    task: SerializeAsAny[TaskSettings] | None = None
+    learner: SerializeAsAny[Settings] | None = None
+    fleet: FleetSettings = FleetSettings()
+    seed: int = Field(0, ge=0, lt=2**63)
+    steps: int = Field(1_000_000, ge=1)
+    wall_time: Duration | None = None
+    stop: StopSettings | None = None
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _check_episode(self) -> Experiment:
+        if self.task is not None and self.task.episode < self.loop.step:
+            raise ValueError("task.episode must be at least one loop.step")
+        return self
+
+    @cached_property
+    def robots(self) -> dict[str, Robot]:
+        """The robots, by the name of the engine that simulates them."""
+        found = {n: getattr(s, "load_robot", lambda: None)() for n, s in self.engines.items()}
+        return {name: robot for name, robot in found.items() if robot is not None}
+
+    @property
+    def max_episode_steps(self) -> int:
+        """Steps until the time limit of an episode."""
+        assert self.task is not None
+        return self.task.episode // self.loop.step
+
+    def build_task(self, world: World) -> Task:
+        """Return a new task on a world.
+
+        Raises:
+            UserError: if the experiment has none, or the world lacks what it needs.
+        """
+        assert self.task is not None
+        return self.task.build(self.robots, world, self.loop.step)
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the whole description, as plain values that can be loaded again."""
+        return self.model_dump(mode="json", exclude_none=True)

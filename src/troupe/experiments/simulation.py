@@ -1,0 +1,144 @@
+"""Instances of an experiment: engines, loop and task, stepped together, episode by episode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from troupe.core import Streams
+from troupe.core.arrays import Array, ArraySpec, Ids
+from troupe.engines.base import Fault
+from troupe.experiments.schema import Experiment
+from troupe.loop import FixedStepLoop
+from troupe.tasks.base import Bools
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step of all instances led to, each array (N, ...).
+
+    Attributes:
+        observation: after the step; of an episode that is done, its last one.
+        reward: of the step.
+        terminated: the episode ended by itself.
+        truncated: the episode was cut off, by its time limit or a fault of the engine.
+        faults: the engines' failures in this step.
+    """
+
+    observation: npt.NDArray[Any]
+    reward: Array
+    terminated: Bools
+    truncated: Bools
+    faults: Sequence[Fault]
+
+
+class Simulation:
+    """A range of an experiment's instances.
+
+    Whatever is random follows from the root seed, the instance's global id and the number of its
+    episode, so it does not matter how instances are divided over simulations.
+
+    Attributes:
+        observation_spec: of one instance.
+        action_spec: of one instance.
+        episode: number of each instance's present episode, (N,).
+        episode_step: steps of the present episodes, (N,).
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        num_instances: int,
+        *,
+        seed: int = 0,
+        first_instance: int = 0,
+        num_threads: int = 0,
+    ) -> None:
+        """Build engines, loop and task; `reset` begins the first episodes.
+
+        Args:
+            experiment: with a task.
+            num_instances: how many instances to step in lockstep.
+            seed: the root seed.
+            first_instance: global id of the first one.
+            num_threads: native threads, 0 for one a core.
+        """
+        engines = {
+            name: settings.build(name, num_instances, num_threads)
+            for name, settings in experiment.engines.items()
+        }
+        self.loop = FixedStepLoop(engines, experiment.loop.step)
+        self.world = self.loop.world
+        self.task = experiment.build_task(self.world)
+        self.observation_spec: ArraySpec = self.task.observation_spec
+        self.action_spec: ArraySpec = self.task.action_spec
+        self.num_instances = num_instances
+        self.first_instance = first_instance
+        self.max_steps = experiment.max_episode_steps
+        self.episode = np.full(num_instances, -1, np.int64)
+        self.episode_step = np.zeros(num_instances, np.int64)
+        self._streams = Streams(seed)
+
+    def reset(self, instances: Ids | None = None, seed: int | None = None) -> None:
+        """Begin the next episode of instances, or with a new root seed the first ones.
+
+        Args:
+            instances: ids within this simulation, None for all.
+            seed: a new root seed.
+        """
+        ids = np.arange(self.num_instances) if instances is None else instances
+        if seed is not None:
+            self._streams = Streams(seed)
+            self.episode[ids] = -1
+        self.episode[ids] += 1
+        self.episode_step[ids] = 0
+        named = [(int(i) + self.first_instance, int(self.episode[i])) for i in ids]
+        self.loop.reset([self._streams.seed("engine", *name) for name in named], ids)
+        rng = [self._streams.generator("task", *name) for name in named]
+        self.task.reset(self.world, ids, rng)
+        self.loop.refresh(ids)
+
+    def observe(self) -> npt.NDArray[Any]:
+        """Return the present observations, (N, ...)."""
+        return self.task.observe(self.world)
+
+    def step(self, action: npt.NDArray[Any]) -> Step:
+        """Act, advance and observe; instances that are done wait for `reset`."""
+        self.task.act(self.world, action)
+        self.loop.advance()
+        self.episode_step += 1
+        truncated = self.episode_step >= self.max_steps
+        faults = self.loop.faults()
+        for fault in faults:
+            truncated[fault.instance] = True
+        terminated = self.task.terminated(self.world)
+        return Step(
+            observation=self.task.observe(self.world),
+            reward=self.task.reward(self.world, action),
+            terminated=terminated,
+            truncated=truncated & ~terminated,
+            faults=faults,
+        )
+
+    def metrics(self) -> dict[str, Array]:
+        """Return the task's figures of the present state, each (N,)."""
+        return self.task.metrics(self.world)
+
+    def snapshot(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the exact state of engines, task and episodes."""
+        own = {"episode": self.episode.copy(), "episode_step": self.episode_step.copy()}
+        return {**self.loop.snapshot(), **own}
+
+    def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Return to a snapshot's state, bit for bit."""
+        self.loop.restore(snapshot)
+        self.episode[...] = snapshot["episode"]
+        self.episode_step[...] = snapshot["episode_step"]
+
+    def close(self) -> None:
+        """Close the engines."""
+        self.loop.close()

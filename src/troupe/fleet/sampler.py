@@ -1,0 +1,120 @@
+"""An actor's own loop: steps instances with a policy and cuts what happens into fragments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from troupe.episodes import EPISODE_FIELDS, EpisodeTable, Fragment
+from troupe.experiments.simulation import Simulation, Step
+from troupe.policies import Policy
+from troupe.policies.base import ActionNoise
+
+
+class Sampler:
+    """Samples fragments from a simulation, on and on through episodes.
+
+    Attributes:
+        simulation: whose instances are stepped.
+        faults: how many episodes the engines' failures have cut off.
+    """
+
+    def __init__(self, simulation: Simulation, seed: int, noise_size: int) -> None:
+        """Begin the first episode of every instance."""
+        self.simulation = simulation
+        self.faults = 0
+        self._step_ns = simulation.loop.step_ns
+        num_instances = simulation.num_instances
+        self._noise = ActionNoise(seed, simulation.first_instance, num_instances, noise_size)
+        self._return = np.zeros(num_instances)
+        simulation.reset()
+        self._observation = simulation.observe()
+
+    def sample(self, policy: Policy, num_steps: int) -> tuple[Fragment, EpisodeTable]:
+        """Return the next steps of all instances, and the episodes that ended in them."""
+        simulation = self.simulation
+        shape = (num_steps, simulation.num_instances)
+        observations = np.empty(
+            (num_steps + 1, *self._observation.shape), self._observation.dtype
+        )
+        observations[0] = self._observation
+        actions: list[npt.NDArray[Any]] = []
+        log_prob = np.empty(shape, np.float32)
+        reward = np.empty(shape, np.float32)
+        terminated = np.empty(shape, np.bool_)
+        truncated = np.empty(shape, np.bool_)
+        time_ns = np.empty(shape, np.int64)
+        ended: list[EpisodeTable] = []
+        finals: list[npt.NDArray[Any]] = []
+        for t in range(num_steps):
+            # act
+            acted = policy.act(observations[t], self._noise.draw(), simulation.first_instance)
+            time_ns[t] = simulation.episode_step * self._step_ns
+            step = simulation.step(acted.action)
+            # keep what happened
+            actions.append(acted.action)
+            log_prob[t] = acted.log_prob
+            reward[t], terminated[t], truncated[t] = step.reward, step.terminated, step.truncated
+            self._return += step.reward
+            self.faults += len(step.faults)
+            # begin the next episode where one ended
+            done = np.flatnonzero(step.terminated | step.truncated)
+            observations[t + 1] = step.observation
+            if len(done):
+                ended.append(self._episodes(t, done, step))
+                finals.append(step.observation[done])
+                self._return[done] = 0.0
+                simulation.reset(done)
+                observations[t + 1] = simulation.observe()
+        self._observation = observations[-1].copy()
+        episodes = _join(ended, simulation)
+        fragment = Fragment(
+            observation=observations,
+            action=np.stack(actions),
+            log_prob=log_prob,
+            reward=reward,
+            terminated=terminated,
+            truncated=truncated,
+            final_step=np.stack(
+                [episodes["step"], episodes["instance"] - simulation.first_instance], axis=1
+            ),
+            final_observation=np.concatenate([observations[:0, 0], *finals]),
+            version=np.full(shape, policy.version, np.int64),
+            time_ns=time_ns,
+        )
+        return fragment, episodes
+
+    def snapshot(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all that the next fragment depends on, as arrays that lead with the instances."""
+        steps = np.full(self.simulation.num_instances, self._noise.step, np.int64)
+        own = {"return": self._return.copy(), "noise_step": steps, "observation": self._observation}
+        return {**self.simulation.snapshot(), **own}
+
+    def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from a snapshot, bit for bit."""
+        self.simulation.restore(snapshot)
+        self._return[...] = snapshot["return"]
+        self._noise.step = int(snapshot["noise_step"][0])
+        self._observation = snapshot["observation"].copy()
+
+    def _episodes(self, t: int, done: npt.NDArray[Any], step: Step) -> EpisodeTable:
+        simulation = self.simulation
+        metrics = simulation.metrics()
+        return {
+            "step": np.full(len(done), t),
+            "instance": done + simulation.first_instance,
+            "episode": simulation.episode[done].copy(),
+            "return": self._return[done].copy(),
+            "length": simulation.episode_step[done].copy(),
+            "truncated": step.truncated[done],
+            **{name: values[done] for name, values in metrics.items()},
+        }
+
+
+def _join(tables: list[EpisodeTable], simulation: Simulation) -> EpisodeTable:
+    empty: EpisodeTable = {name: np.empty(0, dtype) for name, dtype in EPISODE_FIELDS.items()}
+    empty |= {name: np.empty(0) for name in simulation.metrics()}
+    return {name: np.concatenate([empty[name], *(t[name] for t in tables)]) for name in empty}

@@ -1,0 +1,111 @@
+"""Multilayer perceptrons in numpy, with the normalisation of what they see."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr
+
+from troupe.policies.base import FloatRows, PolicyStep
+
+Activation = Literal["tanh", "relu", "elu"]
+Parameters = Mapping[str, npt.NDArray[np.float32]]
+
+BLOCK = 8
+"""Rows of one matrix product. BLAS may round a row differently in products of another size, so
+inference always multiplies blocks of this size that begin at multiples of it in global ids."""
+
+OBSERVATION_CLIP = 10.0
+"""Normalised observations beyond this many standard deviations are cut."""
+
+
+def _elu(x: FloatRows) -> FloatRows:
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+_ACTIVATIONS: dict[str, Callable[[FloatRows], FloatRows]] = {
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0),
+    "elu": _elu,
+}
+
+
+@dataclass(frozen=True)
+class MlpPolicy:
+    """A diagonal Gaussian over continuous actions, or a categorical distribution.
+
+    Attributes:
+        parameters: ``actor.<layer>.weight`` (in, out), ``actor.<layer>.bias``, and ``log_std``
+            for continuous actions.
+        mean: of the observations, (D,), to subtract.
+        scale: to multiply what is left with, (D,): one over the standard deviation.
+        activation: between layers.
+        version: grows with each update.
+    """
+
+    parameters: Parameters
+    mean: FloatRows
+    scale: FloatRows
+    activation: Activation = "tanh"
+    version: int = 0
+
+    @property
+    def noise_size(self) -> int:
+        """Normal numbers for an action: one a component, or one for a category."""
+        return len(self.parameters["log_std"]) if self.is_continuous else 1
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether actions are vectors rather than categories."""
+        return "log_std" in self.parameters
+
+    def act(
+        self, observation: npt.NDArray[Any], noise: FloatRows | None = None, first_instance: int = 0
+    ) -> PolicyStep:
+        """Act for observations (N, D); without noise the most likely action."""
+        output = self.forward(observation, first_instance)
+        if self.is_continuous:
+            return self._gaussian(output, noise)
+        return self._categorical(output, noise)
+
+    def forward(self, observation: npt.NDArray[Any], first_instance: int = 0) -> FloatRows:
+        """Return the last layer's output, (N, A): means, or logits."""
+        before = first_instance % BLOCK
+        num_rows = len(observation)
+        num_blocks = -(-(before + num_rows) // BLOCK)
+        x = np.zeros((num_blocks * BLOCK, observation.shape[1]), np.float32)
+        x[before : before + num_rows] = observation
+        x = np.clip((x - self.mean) * self.scale, -OBSERVATION_CLIP, OBSERVATION_CLIP)
+        x = x.reshape(num_blocks, BLOCK, -1)
+        activate = _ACTIVATIONS[self.activation]
+        for layer in itertools.count():
+            x = x @ self.parameters[f"actor.{layer}.weight"]
+            x += self.parameters[f"actor.{layer}.bias"]
+            if f"actor.{layer + 1}.weight" not in self.parameters:
+                break
+            x = activate(x)
+        return x.reshape(num_blocks * BLOCK, -1)[before : before + num_rows]
+
+    def _gaussian(self, mean: FloatRows, noise: FloatRows | None) -> PolicyStep:
+        log_std = self.parameters["log_std"]
+        if noise is None:
+            noise = np.zeros_like(mean)
+        constant = log_std.sum() + 0.5 * len(log_std) * np.log(2 * np.pi)
+        log_prob = -0.5 * np.einsum("na,na->n", noise, noise) - np.float32(constant)
+        return PolicyStep(mean + np.exp(log_std) * noise, log_prob.astype(np.float32))
+
+    def _categorical(self, logits: FloatRows, noise: FloatRows | None) -> PolicyStep:
+        log_probs = logits - logits.max(axis=1, keepdims=True)
+        log_probs = log_probs - np.log(np.exp(log_probs).sum(axis=1, keepdims=True))
+        if noise is None:
+            action = log_probs.argmax(axis=1)
+        else:
+            # a normal number, through its own distribution function, is uniform in 0 .. 1
+            below = np.exp(log_probs).cumsum(axis=1) < ndtr(noise[:, :1])
+            action = np.minimum(below.sum(axis=1), logits.shape[1] - 1)
+        return PolicyStep(action, log_probs[np.arange(len(action)), action])

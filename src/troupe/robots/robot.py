@@ -1,0 +1,169 @@
+"""A serial robot arm as its MJCF file describes it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from troupe.core.arrays import Array
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A hinge of a serial arm.
+
+    Attributes:
+        name: in the model.
+        offset: from the parent joint's frame to this one, metres, xyz.
+        axis: of rotation in its own frame.
+        position_limits: least and greatest angle, rad.
+        velocity_limit: greatest speed, rad/s.
+        home: angle of the home pose, rad.
+    """
+
+    name: str
+    offset: tuple[float, float, float]
+    axis: tuple[float, float, float]
+    position_limits: tuple[float, float]
+    velocity_limit: float
+    home: float
+
+
+@dataclass(frozen=True)
+class Robot:
+    """A serial arm: where its model is, and what can be computed without a simulator.
+
+    Attributes:
+        name: the model's name.
+        model_path: its MJCF file.
+        joints: from base to tool.
+        tool_offset: of the tool site in the last link's frame, metres.
+    """
+
+    name: str
+    model_path: Path
+    joints: tuple[Joint, ...]
+    tool_offset: tuple[float, float, float]
+
+    @classmethod
+    def from_mjcf(cls, model_path: Path) -> Robot:
+        """Read a chain of bodies with one hinge each, a site "tool" and a keyframe "home".
+
+        Speed limits stand in the custom numeric ``joint_velocity_limit``, since MJCF has no
+        attribute for them.
+        """
+        root = ET.parse(model_path).getroot()
+        velocity_limits = _numbers(_find(root, "custom/numeric[@name='joint_velocity_limit']"), "data")
+        home = _numbers(_find(root, "keyframe/key[@name='home']"), "qpos")
+        joints: list[Joint] = []
+        body = _find(root, "worldbody/body")
+        offset = np.zeros(3)
+        while True:
+            offset = offset + _numbers(body, "pos", "0 0 0")
+            hinge = body.find("joint")
+            if hinge is not None:
+                low, high = _numbers(hinge, "range")
+                i = len(joints)
+                joints.append(
+                    Joint(
+                        name=hinge.attrib["name"],
+                        offset=_triple(offset),
+                        axis=_triple(_numbers(hinge, "axis")),
+                        position_limits=(float(low), float(high)),
+                        velocity_limit=float(velocity_limits[i]),
+                        home=float(home[i]),
+                    )
+                )
+                offset = np.zeros(3)
+            child = body.find("body")
+            if child is None:
+                break
+            body = child
+        tool = _numbers(_find(body, "site[@name='tool']"), "pos", "0 0 0")
+        return cls(root.attrib["model"], model_path, tuple(joints), _triple(tool))
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the joints from base to tool."""
+        return tuple(joint.name for joint in self.joints)
+
+    @cached_property
+    def position_limits(self) -> Array:
+        """Least and greatest angles, (2, dof), rad."""
+        return np.array([joint.position_limits for joint in self.joints]).T
+
+    @cached_property
+    def velocity_limits(self) -> Array:
+        """Greatest speeds, (dof,), rad/s."""
+        return np.array([joint.velocity_limit for joint in self.joints])
+
+    @cached_property
+    def home(self) -> Array:
+        """Angles of the home pose, (dof,), rad."""
+        return np.array([joint.home for joint in self.joints])
+
+    def link_frames(self, joint_position: Array) -> Array:
+        """Return the frames T_base_joint of all joints, then the tool's.
+
+        Each is the product of the fixed offset and the rotation about the joint's axis, in order
+        (docs/derivations.md, "Forward kinematics").
+
+        Args:
+            joint_position: (..., dof), rad.
+
+        Returns:
+            (..., dof + 1, 4, 4) homogeneous transforms, metres.
+        """
+        shape = joint_position.shape[:-1]
+        frames = np.empty((*shape, len(self.joints) + 1, 4, 4))
+        frame = np.broadcast_to(np.eye(4), (*shape, 4, 4))
+        for i, joint in enumerate(self.joints):
+            step = np.zeros((*shape, 4, 4))
+            step[..., :3, :3] = _rotation(np.asarray(joint.axis), joint_position[..., i])
+            step[..., :3, 3] = joint.offset
+            step[..., 3, 3] = 1.0
+            frame = frame @ step
+            frames[..., i, :, :] = frame
+        tool = np.eye(4)
+        tool[:3, 3] = self.tool_offset
+        frames[..., -1, :, :] = frame @ tool
+        return frames
+
+    def tool_pose(self, joint_position: Array) -> Array:
+        """Return the tool's frame T_base_tool, (..., 4, 4), for angles (..., dof) in rad."""
+        frames: Array = self.link_frames(joint_position)[..., -1, :, :]
+        return frames
+
+    def max_reach(self) -> float:
+        """Return the length of the chain after joint 1, a bound on the reach, in metres."""
+        offsets = [joint.offset for joint in self.joints[1:]]
+        return float(sum(np.linalg.norm(o) for o in [*offsets, self.tool_offset]))
+
+
+def _rotation(axis: Array, angle: Array) -> Array:
+    """Rodrigues' formula: R = I + sin(a) K + (1 - cos(a)) K K, (..., 3, 3)."""
+    x, y, z = axis / np.linalg.norm(axis)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    sine, cosine = np.sin(angle)[..., None, None], np.cos(angle)[..., None, None]
+    rotation: Array = np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)
+    return rotation
+
+
+def _find(element: ET.Element, path: str) -> ET.Element:
+    found = element.find(path)
+    if found is None:
+        raise ValueError(f"the model has no {path}")
+    return found
+
+
+def _numbers(element: ET.Element, attribute: str, default: str = "") -> Array:
+    return np.array(element.get(attribute, default).split(), np.float64)
+
+
+def _triple(values: Array) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in values)
+    return x, y, z

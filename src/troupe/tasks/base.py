@@ -1,0 +1,71 @@
+"""The contract of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from troupe.core import World
+from troupe.core.arrays import Array, ArraySpec, Ids
+from troupe.core.seeding import Generator
+from troupe.core.settings import Duration, Settings, nanoseconds
+from troupe.robots import Robot
+
+Bools = npt.NDArray[np.bool_]
+
+
+class Task(Protocol):
+    """Resets, observes, acts on and rewards the instances of a world.
+
+    Attributes:
+        observation_spec: of one instance.
+        action_spec: of one instance; continuous actions lie in -1 .. 1.
+    """
+
+    observation_spec: ArraySpec
+    action_spec: ArraySpec
+
+    def reset(self, world: World, instances: Ids, rng: Sequence[Generator]) -> None:
+        """Begin episodes: draw goals and initial states, one stream of randomness each."""
+
+    def act(self, world: World, action: npt.NDArray[Any]) -> None:
+        """Turn actions, (N, ...), into datapacks."""
+
+    def observe(self, world: World) -> npt.NDArray[np.float32]:
+        """Return observations, (N, ...)."""
+
+    def reward(self, world: World, action: npt.NDArray[Any]) -> Array:
+        """Return the rewards for the step that ended, (N,)."""
+
+    def terminated(self, world: World) -> Bools:
+        """Return which episodes ended by themselves, (N,); time limits are not the task's."""
+
+    def metrics(self, world: World) -> dict[str, Array]:
+        """Return figures of the present state by name, each (N,), e.g. ``error_m``."""
+
+
+class TaskSettings(Settings):
+    """What a user writes about a task; subclasses add their own keys.
+
+    Attributes:
+        episode: the time limit of an episode, after which it is truncated.
+    """
+
+    type: str
+    episode: Duration = nanoseconds(2_000_000_000)
+
+    def build(self, robots: Mapping[str, Robot], world: World, step_ns: int) -> Task:
+        """Return a new task on a world.
+
+        Args:
+            robots: the robots by the name of the engine that simulates them.
+            world: the datapacks that the task will read and write.
+            step_ns: simulated time between two actions.
+
+        Raises:
+            UserError: if a setting is out of range or the world lacks a datapack.
+        """
+        raise NotImplementedError

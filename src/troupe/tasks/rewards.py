@@ -1,0 +1,70 @@
+"""Rewards of reaching, as functions of errors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from troupe.core.arrays import Array
+
+
+def distance(error_m: Array) -> Array:
+    """Return the Euclidean length of position errors, (N, 3) to (N,), metres."""
+    length: Array = np.sqrt(np.einsum("ni,ni->n", error_m, error_m))
+    return length
+
+
+def rotation_angle(rotation: Array, target: Array) -> Array:
+    """Return the angle between two orientations, (N, 3, 3) each, to (N,), rad.
+
+    cos(angle) = (trace(R^T R_target) - 1) / 2.
+    """
+    cosine = (np.einsum("nij,nij->n", rotation, target) - 1.0) / 2.0
+    angle: Array = np.arccos(np.clip(cosine, -1.0, 1.0))
+    return angle
+
+
+def precise_reach(error: Array, scale: float) -> Array:
+    """Reward nearness at every scale: -error, and a peak at 0 that is `scale` wide.
+
+    Without the peak the slope at 1 mm is that at 1 m, and the noise of exploration hides it.
+
+    Args:
+        error: (N,), m or rad.
+        scale: of the peak, in the unit of the error.
+    """
+    return -error + scale / (error + scale) - 1.0
+
+
+def scara_point(error_m: Array, threshold_m: float) -> Array:
+    """Return the published SCARA reward (versions 3 and 4), (N, 3) to (N,).
+
+    e = |d| / sqrt(3); 1 - e where e is below the threshold, else -e.
+    """
+    rms = distance(error_m) / np.sqrt(3.0)
+    return np.where(rms < threshold_m, 1.0 - rms, -rms)
+
+
+def mara_point(error_m: Array, angle: Array, collided: Array, orientation: bool) -> Array:
+    """Return the published MARA reward, at most 10, for errors (N, 3) and angles (N,).
+
+    r = D O - 1 - C with, for d the root mean square of the position error,
+    D = (e^-5d - e^-5) / (1 - e^-5) + 10 (e^-250d - e^-250) / (1 - e^-250),
+    O = (2 - (angle / pi)^1.5) / 2 and C = 3 (2 min(d, 0.5))^0.03 on collision.
+
+    Args:
+        error_m: position errors, m.
+        angle: between the tool's orientation and the target's, rad.
+        collided: whether the arm touches anything.
+        orientation: whether the orientation counts; O is 1 otherwise.
+    """
+    rms = distance(error_m) / np.sqrt(3.0)
+    near = _exponential(5.0, rms) + 10.0 * _exponential(250.0, rms)
+    oriented = (2.0 - (angle / np.pi) ** 1.5) / 2.0 if orientation else 1.0
+    penalty = np.where(collided, 3.0 * (2.0 * np.minimum(rms, 0.5)) ** 0.03, 0.0)
+    reward: Array = near * oriented - 1.0 - penalty
+    return reward
+
+
+def _exponential(rate: float, rms: Array) -> Array:
+    value: Array = (np.exp(-rate * rms) - np.exp(-rate)) / (1.0 - np.exp(-rate))
+    return value
