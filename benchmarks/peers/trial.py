@@ -15,6 +15,7 @@ from typing import Any
 
 EVALUATION_EPISODES = 20
 EVALUATION_SEED_OFFSET = 1_000_000
+RECENT_EPISODES = 100
 CURVE_POINTS = 100
 OVERRIDES = ("net", "batch", "minibatch", "epochs", "num_envs")
 
@@ -62,20 +63,22 @@ class Progress:
     total_steps: int
     startup_s: float = field(init=False)
     wall_s: float = 0.0
+    cpu_s: float = 0.0  # of this process alone
     steps: int = 0
     train_return: float | None = None
     curve: list[dict[str, float | None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._learning_since_s = time.perf_counter()
+        self._wall_since_s, self._cpu_since_s = time.perf_counter(), time.process_time()
         self.startup_s = _process_age_s()
 
     def update(self, steps: int, train_return: float | None) -> None:
-        """Note the steps so far and the mean raw return of the last 100 training episodes.
+        """Note the steps so far and the mean raw return of the last `RECENT_EPISODES` in training.
 
         None says that no episode has ended yet.
         """
-        self.wall_s = time.perf_counter() - self._learning_since_s
+        self.wall_s = time.perf_counter() - self._wall_since_s
+        self.cpu_s = time.process_time() - self._cpu_since_s
         self.steps, self.train_return = steps, train_return
         if steps >= len(self.curve) * self.total_steps / CURVE_POINTS:
             point = {"steps": steps, "wall_s": round(self.wall_s, 3), "train_return": train_return}
@@ -127,6 +130,7 @@ def report(peer: str, trial: Trial, progress: Progress, evaluation_returns: list
         **asdict(trial),
         "startup_s": round(progress.startup_s, 3),
         "wall_s": round(progress.wall_s, 3),
+        "cpu_s": round(progress.cpu_s, 3),
         "steps": progress.steps,
         "steps_per_s": round(progress.steps / progress.wall_s, 1),
         "train_return": progress.train_return,

@@ -1,14 +1,15 @@
 """Train PPO of RLlib (new API stack), with settings tuned for it.
 
-benchmarks/peers/rllib/.venv/bin/python benchmarks/peers/rllib/train.py --env Reacher-v5 --steps 500000
+cd benchmarks/peers/rllib && .venv/bin/python train.py --env Reacher-v5 --steps 500000 --runners 2
 """
 
-import math
 import os
 import shutil
 import sys
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -25,7 +26,15 @@ from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.utils.filter import RunningStat
 from ray.rllib.utils.numpy import SMALL_NUMBER
 from ray.rllib.utils.spaces.space_utils import unsquash_action
-from trial import EVALUATION_EPISODES, EVALUATION_SEED_OFFSET, Progress, Trial, parse_trial, report
+from trial import (
+    EVALUATION_EPISODES,
+    EVALUATION_SEED_OFFSET,
+    RECENT_EPISODES,
+    Progress,
+    Trial,
+    parse_trial,
+    report,
+)
 
 VECTORIZE_MODES = {"dummy": "sync", "subproc": "async"}
 
@@ -61,12 +70,14 @@ def make_filter(env: object, spaces: object, device: object) -> MeanStdFilter:
 
 
 def learn(learner: Algorithm, steps: int, progress: Progress) -> None:
+    returns = deque[float](maxlen=RECENT_EPISODES)
     while progress.steps < steps:
         sampled = learner.train()["env_runners"]
-        train_return = float(sampled.get("episode_return_mean", math.nan))
+        # RLlib's mean covers only the episodes that ended in this iteration.
+        if sampled["num_episodes"]:
+            returns.extend([float(sampled["episode_return_mean"])] * int(sampled["num_episodes"]))
         progress.update(
-            int(sampled["num_env_steps_sampled_lifetime"]),
-            None if math.isnan(train_return) else train_return,
+            int(sampled["num_env_steps_sampled_lifetime"]), fmean(returns) if returns else None
         )
 
 
@@ -77,15 +88,15 @@ def evaluate(learner: Algorithm, trial: Trial) -> list[float]:
     """
     env = gymnasium.make(trial.env_id)
     normalize = frozen_filter(learner) if trial.settings.normalize else np.asarray
-    seeds = range(trial.seed + EVALUATION_SEED_OFFSET, sys.maxsize)
     returns = []
-    for seed in seeds[:EVALUATION_EPISODES]:
-        observation, _ = env.reset(seed=seed)
+    for episode in range(EVALUATION_EPISODES):
+        observation, _ = env.reset(seed=trial.seed + EVALUATION_SEED_OFFSET + episode)
         episode_return, ended = 0.0, False
         while not ended:
             action = best_action(learner, normalize(observation))
-            action = unsquash_action(action, env.action_space)
-            observation, reward, terminated, truncated, _ = env.step(action)
+            observation, reward, terminated, truncated, _ = env.step(
+                unsquash_action(action, env.action_space)
+            )
             episode_return += float(reward)
             ended = terminated or truncated
         returns.append(episode_return)

@@ -1,6 +1,6 @@
 """Train PPO of Stable-Baselines3, by default with the tuned settings of its zoo.
 
-benchmarks/peers/sb3/.venv/bin/python benchmarks/peers/sb3/train.py --env Reacher-v5 --steps 500000
+cd benchmarks/peers/sb3 && .venv/bin/python train.py --env Reacher-v5 --steps 500000
 """
 
 import sys
@@ -18,7 +18,15 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecNormalize
-from trial import EVALUATION_EPISODES, EVALUATION_SEED_OFFSET, Progress, Trial, parse_trial, report
+from trial import (
+    EVALUATION_EPISODES,
+    EVALUATION_SEED_OFFSET,
+    RECENT_EPISODES,
+    Progress,
+    Trial,
+    parse_trial,
+    report,
+)
 
 ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}
 
@@ -35,7 +43,7 @@ class ProgressCallback(BaseCallback):
         self.note()
 
     def note(self) -> None:
-        # The last 100 episodes, raw: their monitor lies below the normaliser.
+        # Raw returns: the monitor that records them lies below the normaliser.
         returns = [episode["r"] for episode in self.model.ep_info_buffer]
         self._progress.update(self.model.num_timesteps, fmean(returns) if returns else None)
 
@@ -65,6 +73,7 @@ def make_learner(trial: Trial, envs: VecEnv) -> PPO:
         batch_size=settings.minibatch,
         n_epochs=settings.epochs,
         policy_kwargs=policy,
+        stats_window_size=RECENT_EPISODES,
         seed=trial.seed,
         device="cpu",
         **settings.ppo,

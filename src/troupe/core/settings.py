@@ -24,9 +24,12 @@ class Settings(BaseModel):
 def _duration(value: Any) -> Any:
     if isinstance(value, str):
         try:
-            return parse_duration(value)
+            duration_ns = parse_duration(value)
         except UserError as error:
             raise ValueError(str(error)) from error
+        if duration_ns == 0:
+            raise ValueError(f"'{value}' is less than 1ns")
+        return duration_ns
     if isinstance(value, int | float):
         raise ValueError(f"{value!r} has no unit: write a number and a unit, e.g. '{value}ms'")
     return value
@@ -88,17 +91,27 @@ def validated(cls: type[SettingsType], value: Any, where: str = "") -> SettingsT
     try:
         return cls.model_validate(value)
     except ValidationError as error:
-        raise _user_error(cls, error.errors()[0], where) from error
+        raise _user_error(cls, _first(error), where) from error
+
+
+def _first(error: ValidationError) -> Any:
+    """Return the first error; of a value that may be of several types, the one that got furthest."""
+    details = error.errors()
+    same = [d for d in details if d["loc"][:1] == details[0]["loc"][:1]]
+    return max(same, key=lambda d: len(d["loc"]))
 
 
 def _user_error(cls: type[Settings], detail: Any, where: str) -> UserError:
-    keys = [str(key) for key in detail["loc"]]
+    # pydantic names the type it tried, e.g. "literal['random']", among the keys
+    keys = [str(key) for key in detail["loc"] if "[" not in str(key)]
     place = ".".join([*([where] if where else []), *keys])
     if detail["type"] == "extra_forbidden":
         return unknown("key", keys[-1], _fields_at(cls, keys[:-1]), place.rpartition(".")[0])
-    message = detail["msg"].removeprefix("Value error, ")
     given = detail["input"]
-    shown = "" if isinstance(given, dict) or detail["type"] == "missing" else f", not {given!r}"
+    ours = detail["type"] == "value_error"  # such a message says already what was given
+    silent = ours or isinstance(given, dict) or detail["type"] == "missing"
+    message = detail["msg"].removeprefix("Value error, ").removesuffix(".")
+    shown = "" if silent else f", not {given!r}"
     return UserError(f"{place or cls.__name__}: {message}{shown}.")
 
 

@@ -59,19 +59,31 @@ class Engine(Protocol):
     spec: EngineSpec
 
     def reset(self, seeds: Sequence[int], instances: Ids | None = None) -> None:
-        """Put instances (None: all) into their initial state, one seed each."""
+        """Put instances (None: all) into their initial state, one seed each.
+
+        Model parameters return to their initial values too. Packs show the new state after the
+        next advance, which may be one by 0.
+        """
 
     def write(self, pack: str, value: npt.ArrayLike, instances: Ids | None = None) -> None:
-        """Set a state, command or model parameter; it takes effect at the next advance."""
+        """Set a state, command or model parameter; it takes effect at the next advance.
+
+        Raises:
+            UserError: if the engine has no such pack to write.
+        """
 
     def advance(self, duration_ns: int, instances: Ids | None = None) -> None:
         """Advance simulated time; 0 brings the outputs up to date with what was written."""
 
     def read(self, pack: str) -> npt.NDArray[Any]:
-        """Return a pack's values, (num_instances, ...): a view, valid until the next advance."""
+        """Return a pack's values, (num_instances, ...): a view, valid until the next advance.
+
+        Raises:
+            UserError: if the engine has no such pack to read.
+        """
 
     def faults(self) -> Sequence[Fault]:
-        """Return the instances that failed in the last advance."""
+        """Return the instances that failed in the last advance; the others are untouched."""
 
     def snapshot(self) -> dict[str, npt.NDArray[Any]]:
         """Return the exact state of all instances, as arrays that lead with the instances."""
@@ -105,22 +117,52 @@ class EngineSettings(Settings):
 
 
 class StepCounter:
-    """Counts an engine's inner steps exactly, from durations in whole nanoseconds.
+    """Counts each instance's inner steps exactly, from durations in whole nanoseconds.
 
-    With steps of 1/240 s, advances of 10 ms take 2, 2, 3, ... steps, never a rounded number
-    that drifts.
+    With steps of 1/240 s, advances of 10 ms take 2, 2, 3, ... steps since the instance's reset,
+    never a rounded number that drifts.
+
+    Attributes:
+        remainder: time of each instance since its last inner step, in units of 1/denominator of
+            the time step's fraction, (N,).
     """
 
-    def __init__(self, timestep_ns: Fraction) -> None:
-        """Start at time 0."""
-        self.timestep_ns = timestep_ns
-        self.time_ns = 0
+    def __init__(self, timestep_ns: Fraction, num_instances: int) -> None:
+        """Start all instances at time 0."""
+        self._timestep_ns = timestep_ns
+        self._whole_steps: dict[int, int] = {}
+        self.remainder = np.zeros(num_instances, np.int64)
 
-    def advance(self, duration_ns: int) -> int:
-        """Advance time and return how many inner steps that takes."""
-        before = self.time_ns // self.timestep_ns
-        self.time_ns += duration_ns
-        return int(self.time_ns // self.timestep_ns - before)
+    def reset(self, instances: Ids | None = None) -> None:
+        """Start instances, None for all, at time 0."""
+        self.remainder[_rows(instances)] = 0
+
+    def advance(self, duration_ns: int, instances: Ids | None = None) -> list[Steps]:
+        """Advance time and return which instances take how many inner steps for that."""
+        if duration_ns in self._whole_steps:
+            return [Steps(self._whole_steps[duration_ns], instances)]
+        steps = duration_ns / self._timestep_ns
+        if steps.denominator == 1:
+            self._whole_steps[duration_ns] = int(steps)
+            return [Steps(int(steps), instances)]
+        rows = _rows(instances)
+        ids = as_indices(instances, len(self.remainder))
+        time = self.remainder[rows] + duration_ns * self._timestep_ns.denominator
+        num_steps, self.remainder[rows] = np.divmod(time, self._timestep_ns.numerator)
+        return [Steps(int(n), ids[num_steps == n]) for n in np.unique(num_steps)]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Instances that take the same number of inner steps.
+
+    Attributes:
+        count: of the steps.
+        instances: ids, None for all.
+    """
+
+    count: int
+    instances: Ids | None
 
 
 def check_pack(packs: Mapping[str, ArraySpec], pack: str, engine: str) -> ArraySpec:
@@ -137,3 +179,7 @@ def check_pack(packs: Mapping[str, ArraySpec], pack: str, engine: str) -> ArrayS
 def as_indices(instances: Ids | None, num_instances: int) -> Ids:
     """Return the ids of instances, all for None."""
     return np.arange(num_instances) if instances is None else instances
+
+
+def _rows(instances: Ids | None) -> Any:
+    return slice(None) if instances is None else instances

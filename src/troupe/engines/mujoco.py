@@ -13,18 +13,18 @@ import numpy.typing as npt
 from mujoco.batch import MODEL_FIELDS, Batch, SimulationError
 
 from troupe.core.arrays import Ids
-from troupe.core.errors import UserError
-from troupe.engines.base import EngineSpec, Fault, StepCounter, as_indices, check_pack
+from troupe.core.errors import EngineError, UserError, unknown
+from troupe.engines.base import EngineSpec, Fault, StepCounter, Steps, as_indices, check_pack
 from troupe.engines.mujoco_packs import default_packs, robot_packs, user_packs
 from troupe.engines.mujoco_settings import MujocoSettings
 
 # a NaN or a diverging state: MuJoCo counts it and, unless told not to, resets by itself
-_BAD_STATE = (
-    mujoco.mjtWarning.mjWARN_BADQPOS,
-    mujoco.mjtWarning.mjWARN_BADQVEL,
-    mujoco.mjtWarning.mjWARN_BADQACC,
-    mujoco.mjtWarning.mjWARN_BADCTRL,
-)
+_BAD_STATE = {
+    int(mujoco.mjtWarning.mjWARN_BADQPOS): "a position (qpos) is not finite or huge",
+    int(mujoco.mjtWarning.mjWARN_BADQVEL): "a velocity (qvel) is not finite or huge",
+    int(mujoco.mjtWarning.mjWARN_BADQACC): "an acceleration (qacc) is not finite or huge",
+    int(mujoco.mjtWarning.mjWARN_BADCTRL): "a command (ctrl) is not finite or huge",
+}
 
 
 class MujocoEngine:
@@ -45,6 +45,7 @@ class MujocoEngine:
         robot = settings.load_robot()
         path = robot.model_path if robot is not None else settings.model
         assert path is not None
+        keep_log_out_of_files()
         self.model = compile_model(path)
         if settings.timestep is not None:
             self.model.opt.timestep = float(settings.timestep / 10**9)
@@ -52,12 +53,14 @@ class MujocoEngine:
         self.batch = Batch(self.model, num_instances, num_threads, persistent=True)
         packs = robot_packs(self.batch, robot) if robot else default_packs(self.batch)
         packs |= user_packs(self.batch, settings.packs, name)
-        self._user_packs = frozenset(settings.packs)
         self._packs = packs
-        self._model_fields = sorted(f for f in MODEL_FIELDS if self.batch.expanded(f) is not None)
-        self._constants_stale = False
+        fields = sorted(f for f in MODEL_FIELDS if self.batch.expanded(f) is not None)
+        self._parameters = {field: self.batch.expand(field) for field in fields}
+        self._initial_parameters = {f: v[0].copy() for f, v in self._parameters.items()}
+        self._parameters_written = np.zeros(num_instances, np.bool_)
+        self._constants_stale = np.zeros(num_instances, np.bool_)
         self._keyframe = 0 if self.model.nkey else -1
-        self._counter = StepCounter(timestep_ns)
+        self._counter = StepCounter(timestep_ns, num_instances)
         self._warnings_seen = self.batch.warning.copy()
         self._last_state = self.batch.state.copy()
         self._faults: list[Fault] = []
@@ -76,34 +79,37 @@ class MujocoEngine:
         MuJoCo has no randomness of its own, so the seeds change nothing.
         """
         self.batch.reset(instances, keyframe=self._keyframe, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self._counter.reset(instances)
+        if self._parameters_written.any():
+            self._reset_parameters(as_indices(instances, self.spec.num_instances))
 
     def write(self, pack: str, value: npt.ArrayLike, instances: Ids | None = None) -> None:
         """Set a state, command or model parameter of instances; active from the next advance."""
         check_pack(self.spec.inputs, pack, self.spec.name)
         self._packs[pack].write(value, instances)
-        self._constants_stale |= pack in self._user_packs
+        if self._packs[pack].is_parameter:
+            rows = slice(None) if instances is None else instances
+            self._parameters_written[rows] = self._constants_stale[rows] = True
 
     def advance(self, duration_ns: int, instances: Ids | None = None) -> None:
         """Step the physics by a duration, then compute positions and velocities of the new state."""
-        num_steps = self._counter.advance(duration_ns)
-        if self._constants_stale and self._model_fields:
-            self.batch.set_const()
-            self._constants_stale = False
+        self._derive_constants()
         self._faults = []
         np.copyto(self._last_state, self.batch.state)
-        try:
-            if num_steps:
-                self.batch.step(instances, num_steps, mujoco.mjtStage.mjSTAGE_VEL)
-            else:
-                self.batch.forward(instances, mujoco.mjtStage.mjSTAGE_VEL)
-        except SimulationError as error:
-            self._recover(error.ids, [self.batch.error(i) for i in error.ids])
-        if not np.array_equal(self.batch.warning, self._warnings_seen):
+        for steps in self._counter.advance(duration_ns, instances):
+            try:
+                self._step(steps)
+            except SimulationError as error:
+                self._recover(error.ids, [self.batch.error(i) for i in error.ids])
+        if (self.batch.warning != self._warnings_seen).any():
             self._recover_diverged()
 
     def read(self, pack: str) -> npt.NDArray[Any]:
         """Return a pack's values, (num_instances, ...)."""
-        return self._packs[pack].read()
+        try:
+            return self._packs[pack].read()
+        except KeyError:
+            raise unknown("datapack", pack, self.spec.outputs, self.spec.name) from None
 
     def faults(self) -> Sequence[Fault]:
         """Return the simulations that failed in the last advance."""
@@ -111,41 +117,73 @@ class MujocoEngine:
 
     def snapshot(self) -> dict[str, npt.NDArray[Any]]:
         """Return the integration states and the model fields that differ between instances."""
-        fields = {f"model.{n}": self.batch.expand(n).copy() for n in self._model_fields}
-        time_ns = np.full(self.spec.num_instances, self._counter.time_ns, np.int64)
-        return {"state": self.batch.state.copy(), "time_ns": time_ns, **fields}
+        fields = {f"model.{name}": values.copy() for name, values in self._parameters.items()}
+        remainder = self._counter.remainder.copy()
+        return {"state": self.batch.state.copy(), "remainder": remainder, **fields}
 
     def restore(
         self, snapshot: Mapping[str, npt.NDArray[Any]], instances: Ids | None = None
     ) -> None:
         """Return instances to a snapshot's state, bit for bit."""
         ids = as_indices(instances, self.spec.num_instances)
-        for key, values in snapshot.items():
-            if key.startswith("model."):
-                self.batch.expand(key.removeprefix("model."))[ids] = values[ids]
-                self._constants_stale = True
+        for name, values in self._parameters.items():
+            values[ids] = snapshot[f"model.{name}"][ids]
+            self._parameters_written[ids] = self._constants_stale[ids] = True
         self.batch.state[ids] = snapshot["state"][ids]
-        self._counter.time_ns = int(snapshot["time_ns"][0])
+        self._counter.remainder[ids] = snapshot["remainder"][ids]
         self.advance(0, instances)
 
     def close(self) -> None:
         """Release the simulations; views that were read stay valid."""
         self._packs = {}
 
+    def _reset_parameters(self, ids: Ids) -> None:
+        ids = ids[self._parameters_written[ids]]
+        for name, values in self._parameters.items():
+            values[ids] = self._initial_parameters[name]
+        self._parameters_written[ids] = False
+        self._constants_stale[ids] = True
+
+    def _derive_constants(self) -> None:
+        """Let what MuJoCo derives from model parameters follow those that were written."""
+        if not self._constants_stale.any():
+            return
+        try:
+            self.batch.set_const(self._constants_stale)
+        except SimulationError as error:
+            raise EngineError(f"{self.spec.name}: model parameters are wrong: {error}") from error
+        self._constants_stale[...] = False
+
+    def _step(self, steps: Steps) -> None:
+        if steps.count:
+            self.batch.step(steps.instances, steps.count, mujoco.mjtStage.mjSTAGE_VEL)
+        else:
+            self.batch.forward(steps.instances, mujoco.mjtStage.mjSTAGE_VEL)
+
     def _recover_diverged(self) -> None:
-        new = (self.batch.warning > self._warnings_seen)[:, _BAD_STATE]
-        np.copyto(self._warnings_seen, self.batch.warning)
+        counts, seen = self.batch.warning[..., 1], self._warnings_seen[..., 1]
+        new = (counts > seen)[:, list(_BAD_STATE)]
         ids = np.flatnonzero(new.any(axis=1))
-        reasons = [_BAD_STATE[int(new[i].argmax())].name.removeprefix("mjWARN_") for i in ids]
-        self._recover(ids, reasons)
+        reasons = list(_BAD_STATE.values())
+        self._recover(ids, [reasons[kind] for kind in new[ids].argmax(axis=1)])
+        # a reset has set the counters of its simulations to 0
+        np.copyto(self._warnings_seen, self.batch.warning)
 
     def _recover(self, ids: npt.NDArray[Any], reasons: Sequence[str]) -> None:
         for i, reason in zip(ids, reasons, strict=True):
             last_state = {"state": self._last_state[i].copy()}
             self._faults.append(Fault(int(i), reason, last_state))
         if len(ids):
-            self.batch.reset(ids, keyframe=self._keyframe)
+            self.reset([0] * len(ids), ids)
+            self._derive_constants()
             self.batch.forward(ids, mujoco.mjtStage.mjSTAGE_VEL)
+
+
+def keep_log_out_of_files() -> None:
+    """Stop MuJoCo from writing MUJOCO_LOG.TXT into the working directory of whoever uses it."""
+    config = mujoco.MjLogConfig.get()
+    config.logto_file = False
+    config.set()
 
 
 def compile_model(path: Path) -> mujoco.MjModel:

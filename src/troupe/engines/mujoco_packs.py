@@ -24,11 +24,13 @@ class Pack:
         spec: of one instance's value.
         parts: live arrays, each (num_instances, ...).
         writable: whether the parts are states, commands or model parameters.
+        is_parameter: whether they are model parameters, from which others may have to follow.
     """
 
     spec: ArraySpec
     parts: Sequence[npt.NDArray[Any]]
     writable: bool
+    is_parameter: bool = False
 
     def read(self) -> npt.NDArray[Any]:
         """Return the values, (num_instances, *shape)."""
@@ -121,28 +123,40 @@ def _user_pack(batch: Batch, binding: PackBinding, where: str) -> Pack:
         if name not in valid:
             raise unknown(binding.kind, name, valid, where)
     views = [getattr(batch, binding.kind)(name) for name in names]
-    try:
-        parts = [getattr(view, binding.field) for view in views]
-    except AttributeError as error:
-        raise UserError(f"{where}: {error}") from error
+    parts = [_part(view, binding, where) for view in views]
     writable = True
     try:
         # writing a model field gives each instance values of its own, which the view then shows
         for view, part in zip(views, parts, strict=True):
             setattr(view, binding.field, part)
         parts = [getattr(view, binding.field) for view in views]
-    except (AttributeError, ValueError):
+    except ValueError:
         writable = False
+    is_parameter = writable and not np.may_share_memory(parts[0], batch.state)
     parts = [part[:, 0] if part.shape[1:] == (1,) else part for part in parts]
     shape = parts[0].shape[1:]
+    if any(part.shape[1:] != shape for part in parts):
+        raise UserError(f"{where}: '{binding.field}' has not the same shape for all of the names.")
     if not isinstance(binding.names, str):
         shape = (len(names), *shape)
         parts = [parts[0][:, None]] if len(parts) == 1 else parts
-    return Pack(ArraySpec(shape, binding.unit, dtype=parts[0].dtype), parts, writable)
+    spec = ArraySpec(shape, binding.unit, dtype=parts[0].dtype)
+    return Pack(spec, parts, writable, is_parameter)
+
+
+def _part(view: Any, binding: PackBinding, where: str) -> npt.NDArray[Any]:
+    try:
+        part = getattr(view, binding.field)
+    except AttributeError as error:
+        raise UserError(f"{where}.field: {error}.") from error
+    if not isinstance(part, np.ndarray) or not part.size:
+        raise UserError(f"{where}.field: '{binding.field}' of {binding.kind} '{view.name}' is no array.")
+    return part
 
 
 def _object_names(batch: Batch, kind: str) -> list[str]:
     model = batch.model
     count = {"joint": model.njnt, "camera": model.ncam, "actuator": model.nu}.get(kind)
     number = getattr(model, f"n{kind}") if count is None else count
-    return [getattr(model, kind)(i).name for i in range(number)]
+    names = [getattr(model, kind)(i).name for i in range(number)]
+    return [name for name in names if name]

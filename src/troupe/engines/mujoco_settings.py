@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from troupe.core import plugins
 from troupe.core.settings import Settings, Timestep
@@ -31,7 +31,7 @@ class PackBinding(Settings):
     """
 
     kind: Kind
-    names: str | tuple[str, ...]
+    names: str | Annotated[tuple[str, ...], Field(min_length=1)]
     field: str
     unit: str = ""
 

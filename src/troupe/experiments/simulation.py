@@ -25,8 +25,9 @@ class Step:
         observation: after the step; of an episode that is done, its last one.
         reward: of the step.
         terminated: the episode ended by itself.
-        truncated: the episode was cut off, by its time limit or a fault of the engine.
-        faults: the engines' failures in this step.
+        truncated: the episode was cut off, by its time limit, the world or a fault of the engine.
+        faults: the engines' failures in this step; observation and reward of these instances are
+            those of the state that the engine returned to.
     """
 
     observation: npt.NDArray[Any]
@@ -81,25 +82,25 @@ class Simulation:
         self.max_steps = experiment.max_episode_steps
         self.episode = np.full(num_instances, -1, np.int64)
         self.episode_step = np.zeros(num_instances, np.int64)
-        self._streams = Streams(seed)
+        self._streams = [Streams(seed)] * num_instances
+        self._names = list(range(first_instance, first_instance + num_instances))
 
-    def reset(self, instances: Ids | None = None, seed: int | None = None) -> None:
-        """Begin the next episode of instances, or with a new root seed the first ones.
+    def reset(self, instances: Ids | None = None, seed: int | Sequence[int] | None = None) -> None:
+        """Begin the next episode of instances, or with a new root seed the first one.
 
         Args:
             instances: ids within this simulation, None for all.
-            seed: a new root seed.
+            seed: a new root seed for all of them, or one for each. In the second case each becomes
+                instance 0 of its root seed, as if it were alone.
         """
         ids = np.arange(self.num_instances) if instances is None else instances
         if seed is not None:
-            self._streams = Streams(seed)
-            self.episode[ids] = -1
+            self._seed(ids, seed)
         self.episode[ids] += 1
         self.episode_step[ids] = 0
-        named = [(int(i) + self.first_instance, int(self.episode[i])) for i in ids]
-        self.loop.reset([self._streams.seed("engine", *name) for name in named], ids)
-        rng = [self._streams.generator("task", *name) for name in named]
-        self.task.reset(self.world, ids, rng)
+        streams = [(self._streams[i], self._names[i], int(self.episode[i])) for i in ids]
+        self.loop.reset([s.seed("engine", *name) for s, *name in streams], ids)
+        self.task.reset(self.world, ids, [s.generator("task", *name) for s, *name in streams])
         self.loop.refresh(ids)
 
     def observe(self) -> npt.NDArray[Any]:
@@ -111,11 +112,11 @@ class Simulation:
         self.task.act(self.world, action)
         self.loop.advance()
         self.episode_step += 1
-        truncated = self.episode_step >= self.max_steps
+        terminated = self.task.terminated(self.world)
+        truncated = self.task.truncated(self.world) | (self.episode_step >= self.max_steps)
         faults = self.loop.faults()
         for fault in faults:
-            truncated[fault.instance] = True
-        terminated = self.task.terminated(self.world)
+            terminated[fault.instance], truncated[fault.instance] = False, True
         return Step(
             observation=self.task.observe(self.world),
             reward=self.task.reward(self.world, action),
@@ -142,3 +143,12 @@ class Simulation:
     def close(self) -> None:
         """Close the engines."""
         self.loop.close()
+
+    def _seed(self, ids: Ids, seed: int | Sequence[int]) -> None:
+        self.episode[ids] = -1
+        if isinstance(seed, int):
+            for i in ids:
+                self._streams[i], self._names[i] = Streams(seed), int(i) + self.first_instance
+            return
+        for i, own in zip(ids, seed, strict=True):
+            self._streams[i], self._names[i] = Streams(own), 0

@@ -3,15 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from troupe.engines.base import Fault
 from troupe.episodes import EPISODE_FIELDS, EpisodeTable, Fragment
 from troupe.experiments.simulation import Simulation, Step
 from troupe.policies import Policy
 from troupe.policies.base import ActionNoise
+
+
+@dataclass(frozen=True)
+class FaultRecord:
+    """An engine's failure in one instance, with all that is needed to reproduce it.
+
+    Attributes:
+        instance: global id.
+        episode: number of the instance's episode, which names its streams of randomness.
+        episode_step: step of the episode that failed.
+        reason: what the simulator said.
+        last_state: the instance's last valid state, by name.
+    """
+
+    instance: int
+    episode: int
+    episode_step: int
+    reason: str
+    last_state: Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What an actor pushes.
+
+    Attributes:
+        fragment: the steps.
+        episodes: that ended in it.
+        faults: the engines' failures in it, each of which cut an episode off.
+    """
+
+    fragment: Fragment
+    episodes: EpisodeTable
+    faults: list[FaultRecord]
 
 
 class Sampler:
@@ -19,13 +55,11 @@ class Sampler:
 
     Attributes:
         simulation: whose instances are stepped.
-        faults: how many episodes the engines' failures have cut off.
     """
 
     def __init__(self, simulation: Simulation, seed: int, noise_size: int) -> None:
         """Begin the first episode of every instance."""
         self.simulation = simulation
-        self.faults = 0
         self._step_ns = simulation.loop.step_ns
         num_instances = simulation.num_instances
         self._noise = ActionNoise(seed, simulation.first_instance, num_instances, noise_size)
@@ -33,8 +67,8 @@ class Sampler:
         simulation.reset()
         self._observation = simulation.observe()
 
-    def sample(self, policy: Policy, num_steps: int) -> tuple[Fragment, EpisodeTable]:
-        """Return the next steps of all instances, and the episodes that ended in them."""
+    def sample(self, policy: Policy, num_steps: int) -> Sample:
+        """Return the next steps of all instances, and what ended or failed in them."""
         simulation = self.simulation
         shape = (num_steps, simulation.num_instances)
         observations = np.empty(
@@ -49,6 +83,7 @@ class Sampler:
         time_ns = np.empty(shape, np.int64)
         ended: list[EpisodeTable] = []
         finals: list[npt.NDArray[Any]] = []
+        faults: list[FaultRecord] = []
         for t in range(num_steps):
             # act
             acted = policy.act(observations[t], self._noise.draw(), simulation.first_instance)
@@ -59,7 +94,7 @@ class Sampler:
             log_prob[t] = acted.log_prob
             reward[t], terminated[t], truncated[t] = step.reward, step.terminated, step.truncated
             self._return += step.reward
-            self.faults += len(step.faults)
+            faults += [self._described(fault) for fault in step.faults]
             # begin the next episode where one ended
             done = np.flatnonzero(step.terminated | step.truncated)
             observations[t + 1] = step.observation
@@ -85,7 +120,7 @@ class Sampler:
             version=np.full(shape, policy.version, np.int64),
             time_ns=time_ns,
         )
-        return fragment, episodes
+        return Sample(fragment, episodes, faults)
 
     def snapshot(self) -> dict[str, npt.NDArray[Any]]:
         """Return all that the next fragment depends on, as arrays that lead with the instances."""
@@ -99,6 +134,16 @@ class Sampler:
         self._return[...] = snapshot["return"]
         self._noise.step = int(snapshot["noise_step"][0])
         self._observation = snapshot["observation"].copy()
+
+    def _described(self, fault: Fault) -> FaultRecord:
+        i = fault.instance
+        return FaultRecord(
+            instance=i + self.simulation.first_instance,
+            episode=int(self.simulation.episode[i]),
+            episode_step=int(self.simulation.episode_step[i]),
+            reason=fault.reason,
+            last_state=fault.last_state,
+        )
 
     def _episodes(self, t: int, done: npt.NDArray[Any], step: Step) -> EpisodeTable:
         simulation = self.simulation

@@ -19,6 +19,9 @@ class Learner(Protocol):
     def policy(self) -> MlpPolicy:
         """Return the newest policy, in numpy, with its normalisation."""
 
+    def prepare(self, num_steps: int, num_instances: int) -> None:
+        """Compile for fragments of this shape, so that the first update takes no longer."""
+
     def update(self, fragment: Fragment) -> dict[str, float]:
         """Learn from a fragment and return figures of the update by name."""
 

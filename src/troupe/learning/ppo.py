@@ -62,6 +62,7 @@ class PPO:
         """Draw weights from the seed."""
         self.settings = settings
         self.version = 0
+        self._observation, self._action = observation, action
         self._num_updates = num_updates
         self._streams = Streams(seed)
         parameters = initial_parameters(
@@ -90,6 +91,23 @@ class PPO:
         mean, scale = np.asarray(observations.mean), np.asarray(observations.scale)
         return MlpPolicy(actor, mean, scale, self.settings.activation, self.version)
 
+    def prepare(self, num_steps: int, num_instances: int) -> None:
+        """Compile the update for fragments of this shape."""
+        shape = (num_steps, num_instances)
+
+        def block(inner: tuple[int, ...], dtype: npt.DTypeLike) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((*shape, *inner), dtype)
+
+        observation = block(self._observation.shape, np.float32)
+        discrete = bool(self._action.categories)
+        action = block(self._action.shape, np.int32 if discrete else np.float32)
+        rewards, ends = block((), np.float32), block((), np.bool_)
+        order = jax.ShapeDtypeStruct((self.settings.epochs, num_steps * num_instances), np.int32)
+        self._compiled = _update.lower(
+            self.settings, self._state, observation, observation, action,
+            rewards, rewards, ends, ends, order,
+        ).compile()
+
     def update(self, fragment: Fragment) -> dict[str, float]:
         """Learn from a fragment of ``settings.batch`` steps and return figures by name."""
         rng = self._streams.generator("minibatches", episode=self.version)
@@ -99,12 +117,11 @@ class PPO:
         if self.settings.schedule == "linear":
             left = max(0.0, 1.0 - self.version / self._num_updates)
             state = state._replace(step_size=jnp.asarray(self.settings.step_size * left))
-        self._state, figures = _update(
-            self.settings,
+        self._state, figures = self._compiled(
             state,
             fragment.observation[:-1],
             fragment.next_observation(),
-            fragment.action,
+            fragment.action.astype(np.int32) if self._action.categories else fragment.action,
             fragment.log_prob,
             fragment.reward,
             fragment.terminated,

@@ -43,6 +43,10 @@ class Task(Protocol):
     def terminated(self, world: World) -> Bools:
         """Return which episodes ended by themselves, (N,); time limits are not the task's."""
 
+    def truncated(self, world: World) -> Bools:
+        """Return which episodes the world itself cut off, (N,); none, unless a task overrides it."""
+        return np.zeros(world.num_instances, np.bool_)
+
     def metrics(self, world: World) -> dict[str, Array]:
         """Return figures of the present state by name, each (N,), e.g. ``error_m``."""
 

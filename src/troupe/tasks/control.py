@@ -24,8 +24,7 @@ def position_command(action: npt.NDArray[np.floating], robot: Robot) -> Array:
         (N, dof), rad.
     """
     low, high = robot.position_limits
-    command: Array = low + (np.clip(action, -1.0, 1.0) + 1.0) * 0.5 * (high - low)
-    return command
+    return low + (clip(action, -1.0, 1.0) + 1.0) * 0.5 * (high - low)
 
 
 def rate_limited(command: Array, desired: Array, max_change: Array) -> Array:
@@ -36,7 +35,7 @@ def rate_limited(command: Array, desired: Array, max_change: Array) -> Array:
         desired: (N, dof), rad.
         max_change: velocity limit times the control step, (dof,), rad.
     """
-    return command + np.clip(desired - command, -max_change, max_change)
+    return command + clip(desired - command, -max_change, max_change)
 
 
 def velocity_command(
@@ -51,5 +50,10 @@ def velocity_command(
         robot: whose limits count.
     """
     low, high = robot.position_limits
-    moved: Array = np.clip(command + np.clip(action, -1.0, 1.0) * max_change, low, high)
-    return moved
+    return clip(command + clip(action, -1.0, 1.0) * max_change, low, high)
+
+
+def clip(values: npt.NDArray[np.floating], low: npt.ArrayLike, high: npt.ArrayLike) -> Array:
+    """Return values within bounds; for small arrays several times as fast as `numpy.clip`."""
+    clipped: Array = np.minimum(np.maximum(values, low), high)
+    return clipped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from troupe.core.arrays import Array
 
@@ -23,7 +24,7 @@ def rotation_angle(rotation: Array, target: Array) -> Array:
     return angle
 
 
-def precise_reach(error: Array, scale: float) -> Array:
+def precise(error: Array, scale: float) -> Array:
     """Reward nearness at every scale: -error, and a peak at 0 that is `scale` wide.
 
     Without the peak the slope at 1 mm is that at 1 m, and the noise of exploration hides it.
@@ -35,31 +36,33 @@ def precise_reach(error: Array, scale: float) -> Array:
     return -error + scale / (error + scale) - 1.0
 
 
-def scara_point(error_m: Array, threshold_m: float) -> Array:
-    """Return the published SCARA reward (versions 3 and 4), (N, 3) to (N,).
+def scara_point(distance_m: Array, threshold_m: float) -> Array:
+    """Return the published SCARA reward (versions 3 and 4), (N,).
 
-    e = |d| / sqrt(3); 1 - e where e is below the threshold, else -e.
+    e = distance / sqrt(3); 1 - e where e is below the threshold, else -e.
     """
-    rms = distance(error_m) / np.sqrt(3.0)
+    rms = distance_m / np.sqrt(3.0)
     return np.where(rms < threshold_m, 1.0 - rms, -rms)
 
 
-def mara_point(error_m: Array, angle: Array, collided: Array, orientation: bool) -> Array:
-    """Return the published MARA reward, at most 10, for errors (N, 3) and angles (N,).
+def mara_point(
+    distance_m: Array, angle_rad: Array, collided: npt.NDArray[np.bool_], orientation: bool
+) -> Array:
+    """Return the published MARA reward, at most 10, (N,).
 
     r = D O - 1 - C with, for d the root mean square of the position error,
     D = (e^-5d - e^-5) / (1 - e^-5) + 10 (e^-250d - e^-250) / (1 - e^-250),
     O = (2 - (angle / pi)^1.5) / 2 and C = 3 (2 min(d, 0.5))^0.03 on collision.
 
     Args:
-        error_m: position errors, m.
-        angle: between the tool's orientation and the target's, rad.
+        distance_m: from the target.
+        angle_rad: between the tool's orientation and the target's.
         collided: whether the arm touches anything.
         orientation: whether the orientation counts; O is 1 otherwise.
     """
-    rms = distance(error_m) / np.sqrt(3.0)
+    rms = distance_m / np.sqrt(3.0)
     near = _exponential(5.0, rms) + 10.0 * _exponential(250.0, rms)
-    oriented = (2.0 - (angle / np.pi) ** 1.5) / 2.0 if orientation else 1.0
+    oriented = (2.0 - (angle_rad / np.pi) ** 1.5) / 2.0 if orientation else 1.0
     penalty = np.where(collided, 3.0 * (2.0 * np.minimum(rms, 0.5)) ** 0.03, 0.0)
     reward: Array = near * oriented - 1.0 - penalty
     return reward

@@ -1,16 +1,26 @@
-"""Targets that a robot can reach, drawn at random."""
+"""Targets for an arm's tool: drawn all over its workspace, or published ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from troupe.core.arrays import Array
+from troupe.core.errors import UserError
 from troupe.core.seeding import Generator
 from troupe.robots import Robot
+from troupe.robots.kinematics import solve_position
 
 CANDIDATES = 4
+
+
+class Targets(Protocol):
+    """Draws target poses."""
+
+    def draw(self, rng: Sequence[Generator]) -> Array:
+        """Return one tool frame from each stream of randomness, (n, 4, 4)."""
 
 
 class ReachableTargets:
@@ -28,37 +38,92 @@ class ReachableTargets:
             robot: whose workspace is meant.
             joint_margin_rad: distance of the drawn angles from the joint limits.
             clearance_m: least height above the floor, and distance from the base axis.
+
+        Raises:
+            UserError: if the margins leave nothing of the workspace.
         """
         self._robot = robot
         low, high = robot.position_limits
         self._low, self._high = low + joint_margin_rad, high - joint_margin_rad
         self._clearance_m = clearance_m
+        if (self._low >= self._high).any():
+            widest = float((high - low).min() / 2)
+            raise UserError(
+                f"task.joint_margin_rad: {joint_margin_rad} leaves no range to a joint; "
+                f"valid: 0 to {widest:.3f}."
+            )
+        sample = np.random.default_rng(0).uniform(self._low, self._high, (1000, len(low)))
+        if not self._is_clear(robot.link_frames(sample)).mean() > 0.02:
+            raise UserError(
+                f"task.clearance_m: {clearance_m} m leaves nothing of the workspace; the arm "
+                f"reaches {robot.max_reach():.3f} m."
+            )
 
-    def draw(self, rng: Sequence[Generator]) -> tuple[Array, Array]:
-        """Return one target from each stream of randomness.
-
-        Returns:
-            Tool frames, (n, 4, 4), and joint angles that attain them, (n, dof).
-        """
+    def draw(self, rng: Sequence[Generator]) -> Array:
+        """Return one tool frame from each stream of randomness, (n, 4, 4)."""
         frames = np.empty((len(rng), 4, 4))
-        angles = np.empty((len(rng), len(self._low)))
         pending = np.arange(len(rng))
         while len(pending):
             shape = (CANDIDATES, len(self._low))
             candidates = np.stack([rng[i].uniform(self._low, self._high, shape) for i in pending])
             links = self._robot.link_frames(candidates)
             valid = self._is_clear(links)
-            chosen = valid.argmax(axis=1)
-            rows = np.arange(len(pending))
-            frames[pending] = links[rows, chosen, -1]
-            angles[pending] = candidates[rows, chosen]
+            frames[pending] = links[np.arange(len(pending)), valid.argmax(axis=1), -1]
             pending = pending[~valid.any(axis=1)]
-        return frames, angles
+        return frames
 
     def _is_clear(self, links: Array) -> Array:
         heights = links[..., 2:, 2, 3]
         from_axis = links[..., -1, :2, 3] - links[..., 0, :2, 3]
-        clear: Array = (heights > self._clearance_m).all(axis=-1) & (
-            np.hypot(from_axis[..., 0], from_axis[..., 1]) > self._clearance_m
-        )
+        distance = np.hypot(from_axis[..., 0], from_axis[..., 1])
+        high_enough = (heights > self._clearance_m).all(axis=-1)
+        clear: Array = high_enough & (distance > self._clearance_m)
         return clear
+
+
+class GivenTargets:
+    """Draws one of several given positions."""
+
+    def __init__(self, positions: Array, rotation: Array) -> None:
+        """Draw from positions, (K, 3) in metres, with one rotation, (3, 3)."""
+        self._frames = np.tile(np.eye(4), (len(positions), 1, 1))
+        self._frames[:, :3, 3] = positions
+        self._frames[:, :3, :3] = rotation
+
+    def draw(self, rng: Sequence[Generator]) -> Array:
+        """Return one tool frame from each stream of randomness, (n, 4, 4)."""
+        return self._frames[[int(r.integers(len(self._frames))) for r in rng]]
+
+
+class BoxTargets:
+    """Draws positions uniformly in a box, again where one cannot be reached."""
+
+    def __init__(self, low: Array, high: Array, centre: Array, reach_m: float) -> None:
+        """Draw from the part of a box, (3,) to (3,), that lies within reach of a centre."""
+        self._low, self._high = low, high
+        self._centre, self._reach_m = centre, reach_m
+
+    def draw(self, rng: Sequence[Generator]) -> Array:
+        """Return one tool frame from each stream of randomness, (n, 4, 4)."""
+        frames = np.tile(np.eye(4), (len(rng), 1, 1))
+        for i, generator in enumerate(rng):
+            position = generator.uniform(self._low, self._high)
+            while np.linalg.norm(position[:2] - self._centre[:2]) > self._reach_m:
+                position = generator.uniform(self._low, self._high)
+            frames[i, :3, 3] = position
+        return frames
+
+
+def check_reachable(robot: Robot, position: Array, where: str) -> None:
+    """Check that the robot's tool can be brought to a position.
+
+    Raises:
+        UserError: if it cannot.
+    """
+    if solve_position(robot, position) is None:
+        shown = ", ".join(f"{x:g}" for x in position)
+        base = ", ".join(f"{x:g}" for x in robot.joints[0].offset)
+        raise UserError(
+            f"{where}: ({shown}) m is outside the workspace of {robot.name}, which reaches "
+            f"{robot.max_reach():.3f} m from its first joint at ({base}) m within its joint limits."
+        )

@@ -1,0 +1,116 @@
+"""``troupe doctor``: whether this machine has what Troupe needs, and what mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from troupe.cli.output import print_json
+
+MIN_FREE_GIB = 2.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found, and the command that mends it where it is not well.
+
+    Attributes:
+        name: of what was looked at.
+        found: in words.
+        mend: a command, or None where all is well.
+    """
+
+    name: str
+    found: str
+    mend: str | None = None
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check this machine; each finding that is not well comes with what mends it."""
+    checks = [check() for check in CHECKS]
+    if as_json:
+        print_json({"checks": [vars(check) for check in checks]})
+    else:
+        for check in checks:
+            mark = "ok  " if check.mend is None else "MEND"
+            print(f"{mark}  {check.name}: {check.found}")
+            if check.mend is not None:
+                print(f"      {check.mend}")
+    if any(check.mend for check in checks):
+        raise typer.Exit(1)
+
+
+def _python() -> Check:
+    found = sys.version.split()[0]
+    old = sys.version_info < (3, 11)
+    return Check("Python", found, "install Python 3.11 or newer, then: make setup" if old else None)
+
+
+def _cores() -> Check:
+    return Check("cores", str(len(os.sched_getaffinity(0))))
+
+
+def _packages() -> Check:
+    versions, missing = [], []
+    for package in ("mujoco", "jax", "ray", "gymnasium", "pyarrow"):
+        try:
+            versions.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            missing.append(package)
+    mend = f"pip install {' '.join(missing)}" if missing else None
+    return Check("packages", ", ".join(versions), mend)
+
+
+def _physics() -> Check:
+    import mujoco
+    from mujoco.batch import Batch
+
+    model = mujoco.MjModel.from_xml_string("<mujoco/>")
+    batch = Batch(model, 2, 0)
+    batch.step()
+    return Check("MuJoCo", f"{mujoco.__version__}, {batch.nthread} native threads")
+
+
+def _rendering() -> Check:
+    import mujoco
+
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    try:
+        renderer = mujoco.Renderer(mujoco.MjModel.from_xml_string("<mujoco/>"), 8, 8)
+        renderer.close()
+    except Exception as error:  # noqa: BLE001 - whatever a graphics driver says
+        mend = "apt-get install libegl1 libgl1-mesa-dri  (only needed for images)"
+        return Check("EGL", f"no headless rendering: {error}", mend)
+    return Check("EGL", "headless rendering works")
+
+
+def _ray() -> Check:
+    address = os.environ.get("RAY_ADDRESS")
+    return Check("Ray", f"cluster {address}" if address else "starts on this machine when asked to")
+
+
+def _disk() -> Check:
+    free_gib = shutil.disk_usage(Path.cwd()).free / 2**30
+    mend = None if free_gib > MIN_FREE_GIB else "free some space, or run in another directory"
+    return Check("disk", f"{free_gib:.1f} GiB free here", mend)
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    _python,
+    _cores,
+    _packages,
+    _physics,
+    _rendering,
+    _ray,
+    _disk,
+)

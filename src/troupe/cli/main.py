@@ -1,0 +1,61 @@
+"""The entry point: commands, and how errors end."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# products of float32 matrices round differently on more threads
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import typer
+from rich.console import Console
+
+from troupe import __version__
+from troupe.cli.compare import compare
+from troupe.cli.doctor import doctor
+from troupe.cli.evaluate import evaluate
+from troupe.cli.report import report
+from troupe.cli.show import list_experiments, show
+from troupe.cli.train import train
+from troupe.core.errors import TroupeError
+
+app = typer.Typer(
+    help="Train robots on a troupe of simulators.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        print(f"troupe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Train robots on a troupe of simulators."""
+
+
+app.command("list")(list_experiments)
+app.command()(show)
+app.command()(doctor)
+app.command()(train)
+app.command()(evaluate)
+app.command()(report)
+app.command()(compare)
+
+
+def main() -> None:
+    """Run a command; an error that Troupe raises on purpose ends with its message and code."""
+    try:
+        app()
+    except TroupeError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {_escaped(error)}")
+        sys.exit(error.exit_code)

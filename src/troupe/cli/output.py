@@ -1,0 +1,74 @@
+"""What commands print: lines for people, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(stderr=True, highlight=False)
+PLAIN_EVERY_S = 5.0
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object, alone, on standard output."""
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+def describe(row: Mapping[str, float]) -> str:
+    """Return an update's most telling figures in a line."""
+    parts = [f"{row['steps_per_s']:,.0f} steps/s", f"return {row['mean_return']:.2f}"]
+    if "error_m" in row:
+        parts.append(f"error {row['error_m'] * 1e3:.1f} mm")
+    if "success" in row:
+        parts.append(f"success {row['success']:.0%}")
+    return "  ".join(parts)
+
+
+@contextmanager
+def training_progress(total_steps: int, *, quiet: bool) -> Iterator[Callable[..., None]]:
+    """Show how far training is: a bar on a terminal, a line now and then elsewhere.
+
+    Args:
+        total_steps: when training will be over.
+        quiet: whether to show nothing.
+    """
+    if quiet:
+        yield lambda row: None
+        return
+    if not console.is_terminal:
+        yield _print_lines(total_steps)
+        return
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("training", total=total_steps, figures="")
+        yield lambda row: progress.update(
+            bar, completed=min(row["steps"], total_steps), figures=describe(row)
+        )
+
+
+def _print_lines(total_steps: int) -> Callable[[Mapping[str, float]], None]:
+    due = time.monotonic()
+
+    def show(row: Mapping[str, float]) -> None:
+        nonlocal due
+        if time.monotonic() < due and row["steps"] < total_steps:
+            return
+        due = time.monotonic() + PLAIN_EVERY_S
+        left = max(0.0, total_steps - row["steps"]) / max(1.0, row["steps_per_s"])
+        line = f"{row['steps']:>9,.0f}/{total_steps:,} steps  {describe(row)}  {left:.0f} s left"
+        print(line, file=sys.stderr, flush=True)
+
+    return show

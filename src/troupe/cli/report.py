@@ -1,0 +1,28 @@
+"""``troupe report``: one page about one or more runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from troupe.cli.output import console, print_json
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs, or sweeps.")],
+    out: Annotated[Path | None, typer.Option(help="The HTML file to write.")] = None,
+    price_per_hour: Annotated[float | None, typer.Option(help="Of an instance.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write a self-contained HTML page, and its figures as PNG beside it."""
+    from troupe.analysis.report import write_report
+    from troupe.analysis.runs import find_runs
+
+    records = find_runs(runs)
+    written = write_report(records, out or runs[0] / "report.html", price_per_hour=price_per_hour)
+    if as_json:
+        print_json({"report": str(written), "runs": [str(r.path) for r in records]})
+    else:
+        console.print(f"report: {written}")

@@ -1,0 +1,32 @@
+"""What a user names on the command line: experiments and places for runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from troupe.core.errors import UserError
+from troupe.experiments.load import Description, apply_overrides, read_description
+
+
+def describe_experiment(source: str | None, env: str | None, overrides: list[str]) -> Description:
+    """Return the description of a catalog experiment, a file or a Gymnasium id, with overrides.
+
+    Raises:
+        UserError: if there is none of that name.
+    """
+    if env is not None:
+        from troupe.experiments.gymnasium_ids import describe_environment
+
+        return apply_overrides(describe_environment(env), overrides)
+    if source is None:
+        raise UserError("give an experiment, or --env with a Gymnasium id.")
+    return apply_overrides(read_description(source), overrides)
+
+
+def new_run_path(name: str) -> Path:
+    """Return a path under ``runs/`` that does not exist yet."""
+    path, number = Path("runs") / name, 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{name}-{number}"
+    return path

@@ -1,0 +1,157 @@
+"""``troupe train``: learn an experiment's task, measure the policy and write a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from troupe.cli.output import console, print_json, training_progress
+from troupe.cli.source import describe_experiment, new_run_path
+from troupe.core.errors import UserError
+from troupe.experiments.load import Description, apply_overrides, build_experiment
+from troupe.experiments.schema import Experiment
+
+
+def train(
+    source: Annotated[
+        str | None, typer.Argument(metavar="EXPERIMENT", help="A catalog name or a YAML file.")
+    ] = None,
+    env: Annotated[str | None, typer.Option(help="Train on this Gymnasium id instead.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The root seed.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Ray actors to sample with; 0 for this process.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory to write.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a run that is there.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, run nothing.")
+    ] = False,
+    price_per_hour: Annotated[
+        float | None, typer.Option(help="Of an instance, for the cost in the report.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Learn an experiment's task, measure the policy and write a report.
+
+    Any setting may be ``{grid_search: [a, b]}``: then all combinations run and share a report.
+    """
+    shortcuts = {"seed": seed, "fleet.workers": workers, "fleet.address": address}
+    given = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
+    description = _describe(source, env, resume, [*(overrides or []), *given])
+
+    from troupe.fleet.sweep import combinations
+
+    if len(combinations(description)) > 1:
+        _sweep(description, out, force, dry_run, price_per_hour, as_json)
+        return
+    experiment = build_experiment(description)
+    path = resume or out or new_run_path(experiment.name)
+    if dry_run:
+        _check_only(experiment, path, force=force or resume is not None)
+        _print_resolved(experiment, as_json)
+        return
+    from troupe.fleet.launch import run_training
+
+    with training_progress(experiment.steps, quiet=as_json) as show:
+        summary = run_training(
+            experiment, path, force=force, resume=resume is not None, report=show
+        )
+    report = _write_report([path], path / "report.html", price_per_hour)
+    if as_json:
+        print_json({**summary, "report": str(report)})
+    else:
+        _print_summary(summary, report)
+
+
+def _describe(
+    source: str | None, env: str | None, resume: Path | None, overrides: list[str]
+) -> Description:
+    """Return the description of what is to be trained, from the one place that was given."""
+    given = [place for place in (source, env, resume) if place is not None]
+    if len(given) != 1:
+        raise UserError("give one of: an experiment, --env with a Gymnasium id, --resume with a run.")
+    if resume is not None:
+        from troupe.fleet.runs import RunDirectory
+
+        return apply_overrides(RunDirectory.open(resume).experiment().resolved(), overrides)
+    return describe_experiment(source, env, overrides)
+
+
+def _check_only(experiment: Experiment, path: Path, *, force: bool) -> None:
+    from troupe.fleet.runs import check_output
+    from troupe.fleet.training import check_experiment
+
+    check_output(path, force=force)
+    check_experiment(experiment)
+
+
+def _print_resolved(experiment: Experiment, as_json: bool) -> None:
+    if as_json:
+        print_json(experiment.resolved())
+    else:
+        print(yaml.safe_dump(experiment.resolved(), sort_keys=False), end="")
+
+
+def _sweep(
+    description: Description,
+    out: Path | None,
+    force: bool,
+    dry_run: bool,
+    price_per_hour: float | None,
+    as_json: bool,
+) -> None:
+    """Train every combination of a grid and write one report on all of them."""
+    from troupe.fleet.sweep import check_sweep, run_sweep
+
+    path = out or new_run_path(f"{description['name']}-sweep")
+    experiments = check_sweep(description, path, force=force)
+    if dry_run:
+        lines = [f"{name}: {experiment.name}" for name, experiment in experiments.items()]
+        print("\n".join(lines))
+        return
+    summaries = run_sweep(experiments, path, force=force, report=console.print)
+    report = _write_report([path], path / "report.html", price_per_hour)
+    if as_json:
+        print_json({"sweep": str(path), "runs": summaries, "report": str(report)})
+    else:
+        console.print(f"report: {report}")
+
+
+def _write_report(paths: list[Path], output: Path, price_per_hour: float | None) -> Path:
+    from troupe.analysis.report import write_report
+    from troupe.analysis.runs import find_runs
+
+    return write_report(find_runs(paths), output, price_per_hour=price_per_hour)
+
+
+def _print_summary(summary: dict[str, Any], report: Path) -> None:
+    evaluation = summary["evaluation"]
+    console.print(
+        f"trained {summary['steps']:,} steps in {summary['wall_s']:.1f} s "
+        f"({summary['steps_per_s']:,.0f} steps/s, start-up {summary['startup_s']:.1f} s)"
+    )
+    if summary["learned"]:
+        learned = summary["learned"]
+        console.print(
+            f"learned after {learned['attempts']:,.0f} attempts, {learned['wall_s']:.1f} s "
+            "(10 of 10 test episodes inside the threshold)"
+        )
+    if "accuracy_mm" in evaluation:
+        accuracy, iso = evaluation["accuracy_mm"], evaluation["iso9283"]
+        console.print(
+            f"[bold]accuracy: mean {accuracy['mean']:.2f} mm, median {accuracy['median']:.2f} mm, "
+            f"99 % within {accuracy['p99']:.2f} mm[/] over {evaluation['episodes']} new targets; "
+            f"repeatability {iso['rp_mm']:.2f} mm (simulated, ISO 9283 style)"
+        )
+    else:
+        console.print(f"[bold]mean return: {evaluation['mean_return']:.2f}[/]")
+    console.print(f"report: {report}")
+    console.print(f"policy: {summary['run']}/checkpoints/{summary['steps']:012d}/policy.safetensors")

@@ -1,0 +1,28 @@
+"""Registers every bundled experiment with a task as a Gymnasium environment.
+
+After ``import troupe.envs``, ``gymnasium.make("troupe/ScaraReach-v0")`` is the experiment
+``scara-reach``, and ``gymnasium.make_vec`` many instances of it on one engine. Without the import,
+``gymnasium.make("troupe.envs:troupe/ScaraReach-v0")`` does the same. Settings are changed with
+``overrides=["task.action=position"]``.
+"""
+
+import gymnasium
+
+from troupe.experiments.load import catalog_names, read_description
+
+
+def environment_id(experiment: str) -> str:
+    """Return the id of a bundled experiment's environment, e.g. "troupe/ScaraReach-v0"."""
+    name = "".join(part.capitalize() for part in experiment.split("-"))
+    return f"troupe/{name}-v0"
+
+
+for _name in catalog_names():
+    if "task" in read_description(_name):
+        gymnasium.register(
+            id=environment_id(_name),
+            entry_point="troupe.experiments.environments:TroupeEnv",
+            vector_entry_point="troupe.experiments.environments:TroupeVectorEnv",
+            kwargs={"experiment": _name},
+            max_episode_steps=None,  # the environment truncates its episodes itself
+        )

@@ -1,0 +1,165 @@
+"""Workers on Ray: each an actor process with its own range of instances."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# under `uv run` Ray would rebuild the environment in each of its processes
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
+import ray
+from ray.exceptions import RayActorError
+
+from troupe.core.errors import TroupeError, UserError
+from troupe.episodes import join_instances
+from troupe.experiments.schema import Experiment
+from troupe.fleet.actor import Actor
+from troupe.fleet.sampler import Sample
+from troupe.fleet.workers import Snapshot
+from troupe.policies import MlpPolicy
+
+MAX_RESTARTS_IN_A_ROW = 5
+
+
+class RayWorkers:
+    """An experiment's instances, divided over actors on this machine or a Ray cluster.
+
+    The actors sample the same fragments as one process would, whatever their number. One that dies
+    is replaced, goes on from the snapshot before its last fragment, and samples that again.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        """Connect to Ray and start the actors.
+
+        Raises:
+            UserError: if there are more workers than instances, or the address does not answer.
+        """
+        fleet = experiment.fleet
+        if fleet.workers > fleet.instances:
+            raise UserError(
+                f"fleet.workers: {fleet.workers} is more than there are instances to divide; "
+                f"valid: 0 to {fleet.instances} (fleet.instances)."
+            )
+        self._started_ray = connect(fleet.address)
+        self.restarts = 0
+        bounds = np.linspace(0, fleet.instances, fleet.workers + 1).round().astype(int)
+        self._ranges = [(int(first), int(last)) for first, last in pairwise(bounds)]
+        self._description = experiment.resolved()
+        cores = float(ray.cluster_resources().get("CPU", 1))
+        self._actor_class = ray.remote(num_cpus=min(1.0, cores / fleet.workers))(Actor)
+        self._actors = [self._new_actor(worker) for worker in range(fleet.workers)]
+        self._snapshots: list[Snapshot] = []
+        specs = self._get([self._actors[0].specs.remote()])[0]
+        self.observation_spec, self.action_spec, self.metric_names = specs
+
+    def start(self, noise_size: int) -> None:
+        """Begin the first episodes."""
+        self._noise_size = noise_size
+        self._snapshots = self._get([a.start.remote(noise_size) for a in self._actors])
+
+    def sample(self, policy: MlpPolicy, num_steps: int) -> Sample:
+        """Return the next steps of all instances, and what ended or failed in them."""
+        shared = ray.put(policy)
+        pending = [actor.sample.remote(shared, num_steps) for actor in self._actors]
+        samples = []
+        for worker, reference in enumerate(pending):
+            sample, snapshot = self._sample_surely(worker, reference, shared, num_steps)
+            samples.append(sample)
+            self._snapshots[worker] = snapshot
+        return _join(samples)
+
+    def snapshot(self) -> Snapshot:
+        """Return the exact state of all instances, in the order of their global ids."""
+        names = self._snapshots[0]
+        return {name: np.concatenate([s[name] for s in self._snapshots]) for name in names}
+
+    def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from a snapshot, also of another number of workers."""
+        parts = [{n: v[first:last] for n, v in snapshot.items()} for first, last in self._ranges]
+        starts = [
+            actor.start.remote(self._noise_size, part)
+            for actor, part in zip(self._actors, parts, strict=True)
+        ]
+        self._snapshots = self._get(starts)
+
+    def close(self) -> None:
+        """End the actors, and Ray if it was started here."""
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors = []
+        if self._started_ray:
+            ray.shutdown()
+            self._started_ray = False
+
+    def _new_actor(self, worker: int) -> Any:
+        first, last = self._ranges[worker]
+        return self._actor_class.remote(self._description, first, last - first)
+
+    def _sample_surely(
+        self, worker: int, reference: Any, policy: Any, num_steps: int
+    ) -> tuple[Sample, Snapshot]:
+        """Return what a worker samples; one that dies is replaced and samples it again."""
+        for _ in range(MAX_RESTARTS_IN_A_ROW):
+            try:
+                result: tuple[Sample, Snapshot] = ray.get(reference)
+            except RayActorError:
+                self.restarts += 1
+                actor = self._actors[worker] = self._new_actor(worker)
+                actor.start.remote(self._noise_size, self._snapshots[worker])
+                reference = actor.sample.remote(policy, num_steps)
+            else:
+                return result
+        raise TroupeError(
+            f"worker {worker} died {MAX_RESTARTS_IN_A_ROW} times in a row at the same steps."
+        )
+
+    def _get(self, references: Sequence[Any]) -> list[Any]:
+        try:
+            results: list[Any] = ray.get(list(references))
+        except RayActorError as error:
+            raise TroupeError(f"a worker could not start: {error}") from error
+        return results
+
+
+def connect(address: str | None) -> bool:
+    """Connect to Ray and return whether that started it.
+
+    Args:
+        address: of a cluster; None for ``RAY_ADDRESS``, or this machine.
+
+    Raises:
+        UserError: if nothing answers at the address.
+    """
+    if ray.is_initialized():
+        return False
+    address = address or os.environ.get("RAY_ADDRESS")
+    environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if address is None:
+        options |= {"include_dashboard": False, "address": "local"}
+    else:
+        options |= {"address": address}
+    try:
+        ray.init(runtime_env={"env_vars": environment}, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"no Ray cluster answers at '{address}': {error}") from error
+    return True
+
+
+def _join(samples: Sequence[Sample]) -> Sample:
+    """Return the samples of neighbouring ranges as one."""
+    fragment = join_instances([sample.fragment for sample in samples])
+    tables = [sample.episodes for sample in samples]
+    episodes = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    order = np.lexsort((episodes["instance"], episodes["step"]))
+    return Sample(
+        fragment=fragment,
+        episodes={name: values[order] for name, values in episodes.items()},
+        faults=[fault for sample in samples for fault in sample.faults],
+    )

@@ -1,0 +1,200 @@
+"""How good a policy is: deterministic episodes, repeated poses, and whether a task is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from troupe.core import Streams
+from troupe.core.arrays import Array
+from troupe.experiments.schema import Experiment
+from troupe.experiments.simulation import Simulation
+from troupe.policies import Policy
+
+LEARNED_EPISODES = 10
+ISO_POSES = 5
+ISO_CYCLES = 30
+PAPER_RUNS = 10
+NOISE = {"joint_rad": 0.0005, "tool_m": 0.0005}
+"""Standard deviations of what the policy observes where repetitions must differ: joint angles,
+and the tool's position. A deterministic simulation would repeat itself exactly."""
+
+
+class Evaluator:
+    """Runs episodes of an experiment, each instance one, and keeps the simulation for the next.
+
+    Attributes:
+        simulation: of all episodes at once.
+    """
+
+    def __init__(self, experiment: Experiment, num_episodes: int, num_threads: int = 0) -> None:
+        """Build a simulation of as many instances as there are episodes."""
+        self.simulation = Simulation(experiment, num_episodes, num_threads=num_threads)
+
+    def run(
+        self,
+        policy: Policy,
+        seed: int,
+        *,
+        prepare: Callable[[Simulation], None] | None = None,
+        observation_noise: Array | None = None,
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Run each instance's first episode to its end, deterministically.
+
+        Args:
+            policy: that acts, always with its most likely action.
+            seed: the root seed of the episodes.
+            prepare: changes the simulation after its reset.
+            observation_noise: standard deviations of Gaussian noise on the observations, (D,).
+
+        Returns:
+            ``return`` and ``length``, the task's metrics at the end, and the arrays that the
+            task calls its final pose, each with one row an episode.
+        """
+        simulation = self.simulation
+        rng = Streams(seed).generator("observation-noise")
+        simulation.reset(seed=seed)
+        if prepare is not None:
+            prepare(simulation)
+        running = np.ones(simulation.num_instances, np.bool_)
+        total = np.zeros(simulation.num_instances)
+        length = np.zeros(simulation.num_instances, np.int64)
+        final: dict[str, npt.NDArray[Any]] = {}
+        observation = simulation.observe()
+        while running.any():
+            if observation_noise is not None:
+                noise = rng.standard_normal(observation.shape) * observation_noise
+                observation = observation + noise.astype(observation.dtype)
+            step = simulation.step(policy.act(observation).action)
+            observation = step.observation
+            total += step.reward * running
+            length += running
+            ended = running & (step.terminated | step.truncated)
+            if ended.any():
+                for name, values in self._outcome().items():
+                    final.setdefault(name, values.copy())[ended] = values[ended]
+                running &= ~ended
+                idle = np.flatnonzero(ended)
+                if running.any():
+                    # engines may not step past an end; what these instances do counts no more
+                    simulation.reset(idle)
+                    observation = simulation.observe()
+        return {"return": total, "length": length, **final}
+
+    def close(self) -> None:
+        """Close the simulation."""
+        self.simulation.close()
+
+    def _outcome(self) -> dict[str, npt.NDArray[Any]]:
+        positions = getattr(self.simulation.task, "tool_position", None)
+        final = {} if positions is None else {"position": positions(self.simulation.world)}
+        return {**self.simulation.metrics(), **final}
+
+
+def is_learned(evaluator: Evaluator, policy: Policy, seed: int) -> bool:
+    """Return whether all of the evaluator's deterministic episodes succeed."""
+    return bool(evaluator.run(policy, seed)["success"].all())
+
+
+def evaluate(experiment: Experiment, policy: Policy, episodes: int, seed: int) -> dict[str, Any]:
+    """Return how good a policy is, as plain values.
+
+    Args:
+        experiment: whose task is meant.
+        policy: to measure.
+        episodes: deterministic ones with random targets.
+        seed: of the episodes; other than the training's, so that targets are new.
+
+    Returns:
+        ``episodes``, ``seed`` and ``mean_return``; for tasks with an error also ``accuracy_mm``,
+        ``success_rate``, ``repeatability_mm``, ``paper`` and ``iso9283``
+        (docs/derivations.md, "Accuracy and repeatability").
+    """
+    evaluator = Evaluator(experiment, episodes)
+    outcome = evaluator.run(policy, seed)
+    evaluator.close()
+    result: dict[str, Any] = {
+        "episodes": episodes,
+        "seed": seed,
+        "policy_version": policy.version,
+        "mean_return": float(outcome["return"].mean()),
+    }
+    if "success" in outcome:
+        result["success_rate"] = float(outcome["success"].mean())
+    if "error_m" in outcome:
+        result["accuracy_mm"] = accuracy_mm(outcome["error_m"])
+        result |= repeated_poses(experiment, policy, seed)
+    return result
+
+
+def repeated_poses(experiment: Experiment, policy: Policy, seed: int) -> dict[str, Any]:
+    """Return the paper's accuracy and repeatability and those of ISO 9283, under noise.
+
+    Each of 5 poses is approached 30 times from the home pose; the paper's figures are over the
+    first 10 approaches of each.
+    """
+    evaluator = Evaluator(experiment, ISO_POSES * ISO_CYCLES)
+    world = evaluator.simulation.world
+    names = ("target_position", "target_rotation")
+    commanded = np.empty((ISO_POSES, ISO_CYCLES, 3))
+
+    def repeat_targets(simulation: Simulation) -> None:
+        for name in names:
+            targets = world.arrays[name]
+            targets[...] = np.repeat(targets[:ISO_POSES], ISO_CYCLES, axis=0)
+        commanded[...] = world.arrays["target_position"].reshape(commanded.shape)
+
+    noise = evaluator.simulation.task.observation_noise(**NOISE)  # type: ignore[attr-defined]
+    outcome = evaluator.run(policy, seed, prepare=repeat_targets, observation_noise=noise)
+    evaluator.close()
+    attained = outcome["position"].reshape(commanded.shape)
+    poses = [iso9283_mm(a, c[0]) for a, c in zip(attained, commanded, strict=True)]
+    runs, targets = attained[:, :PAPER_RUNS], commanded[:, :PAPER_RUNS]
+    repeatability = rms_mm(runs - runs.mean(axis=1, keepdims=True))
+    return {
+        "repeatability_mm": repeatability,
+        "paper": {"accuracy_mm": rms_mm(runs - targets), "repeatability_mm": repeatability},
+        "iso9283": {
+            "ap_mm": float(np.mean([ap for ap, _ in poses])),
+            "rp_mm": float(np.mean([rp for _, rp in poses])),
+            "poses": ISO_POSES,
+            "cycles": ISO_CYCLES,
+            "noise": NOISE,
+        },
+    }
+
+
+def accuracy_mm(error_m: Array) -> dict[str, float]:
+    """Return mean, median, 95th and 99th percentile and maximum of errors (n,), in mm."""
+    error_mm = error_m * 1e3
+    return {
+        "mean": float(error_mm.mean()),
+        "median": float(np.median(error_mm)),
+        "p95": float(np.quantile(error_mm, 0.95)),
+        "p99": float(np.quantile(error_mm, 0.99)),
+        "max": float(error_mm.max()),
+    }
+
+
+def rms_mm(difference_m: Array) -> float:
+    """Return the root of the mean squared length of differences (..., 3), in mm."""
+    return float(np.sqrt((difference_m**2).sum(axis=-1).mean()) * 1e3)
+
+
+def iso9283_mm(attained_m: Array, commanded_m: Array) -> tuple[float, float]:
+    """Return the pose accuracy AP and repeatability RP of ISO 9283, in mm.
+
+    AP = |p_mean - p_c|; RP = l_mean + 3 S_l, for the distances l_j = |p_j - p_mean| and their
+    standard deviation S_l with n - 1.
+
+    Args:
+        attained_m: (n, 3).
+        commanded_m: (3,).
+    """
+    centre = attained_m.mean(axis=0)
+    distance = np.linalg.norm(attained_m - centre, axis=1)
+    accuracy = np.linalg.norm(centre - commanded_m)
+    return float(accuracy * 1e3), float((distance.mean() + 3 * distance.std(ddof=1)) * 1e3)

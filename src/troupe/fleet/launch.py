@@ -1,0 +1,122 @@
+"""From an experiment to a finished run."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from troupe.core.errors import InterruptedRun, UserError
+from troupe.experiments.schema import Experiment
+from troupe.fleet.evaluation import evaluate
+from troupe.fleet.runs import RunDirectory, check_output
+from troupe.fleet.training import Figures, Training
+
+EVALUATION_SEED_OFFSET = 7_000_003
+"""Added to the root seed for the evaluation after training, so that its targets are new."""
+
+
+def run_training(
+    experiment: Experiment,
+    out: Path,
+    *,
+    force: bool = False,
+    resume: bool = False,
+    report: Callable[[Figures], None] = lambda figures: None,
+) -> dict[str, Any]:
+    """Train an experiment into a run directory, evaluate the policy and return the summary.
+
+    Args:
+        experiment: with a task and a learner.
+        out: the run directory; a new one, or with `resume` an existing one.
+        force: whether a run that is there already may be replaced.
+        resume: whether to go on from the newest checkpoint in `out`.
+        report: called with the figures of each update.
+
+    Returns:
+        What ``summary.json`` holds.
+
+    Raises:
+        UserError: if anything is wrong with the experiment or the output; nothing is written then.
+        InterruptedRun: if a signal ended it; a checkpoint is written.
+    """
+    if not resume:
+        check_output(out, force=force)
+    training = Training(experiment, report=report)
+    try:
+        run = RunDirectory.open(out) if resume else RunDirectory.create(out, experiment, force=force)
+        if resume:
+            training.resume(run)
+        with _stopping_on_signals(training.stop_requested):
+            reason = training.train(run)
+        summary = _summary(run, training, reason)
+        run.write_json("summary.json", summary)
+        if reason == "interrupted":
+            raise InterruptedRun(
+                f"stopped after {training.progress.steps} steps; "
+                f"go on with: troupe train --resume {out}"
+            )
+        policy = training.policy()
+    finally:
+        training.close()
+    return {**summary, "evaluation": evaluate_run(run, experiment, policy, summary)}
+
+
+def evaluate_run(
+    run: RunDirectory, experiment: Experiment, policy: Any, summary: dict[str, Any]
+) -> dict[str, Any]:
+    """Evaluate a trained policy and write the result into its run."""
+    seed = experiment.seed + EVALUATION_SEED_OFFSET
+    evaluation = evaluate(experiment, policy, experiment.evaluation.episodes, seed)
+    run.write_json("evaluation.json", evaluation)
+    run.write_json("summary.json", {**summary, "evaluation": evaluation})
+    return evaluation
+
+
+def _summary(run: RunDirectory, training: Training, reason: str) -> dict[str, Any]:
+    progress, experiment = training.progress, training.experiment
+    return {
+        "run": str(run.path),
+        "experiment": experiment.name,
+        "seed": experiment.seed,
+        "workers": experiment.fleet.workers,
+        "steps": progress.steps,
+        "wall_s": progress.wall_s,
+        "startup_s": training.startup_s,
+        "steps_per_s": progress.steps / progress.wall_s if progress.wall_s else 0.0,
+        "updates": progress.updates,
+        "episodes": progress.episodes,
+        "attempts": progress.attempts(experiment.fleet.instances),
+        "dropped_steps": 0,
+        "faults": progress.faults,
+        "worker_restarts": training.restarts,
+        "stop_reason": reason,
+        "learned": progress.learned or None,
+        "evaluation": None,
+    }
+
+
+@contextmanager
+def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into a request to stop; a second one acts as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.getsignal(number) for number in signals}
+
+    def request(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(number, previous[signal.Signals(number)])
+
+    for number in signals:
+        signal.signal(number, request)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

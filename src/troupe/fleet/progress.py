@@ -1,0 +1,100 @@
+"""How far a run is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from troupe.experiments.schema import StopSettings
+from troupe.fleet.sampler import Sample
+
+RECENT = 100
+"""Episodes over which means are reported."""
+
+
+@dataclass
+class Progress:
+    """Counts and recent figures of a run; all that a checkpoint needs beside arrays.
+
+    Attributes:
+        updates: of the policy.
+        steps: sampled and learned from.
+        episodes: that ended.
+        faults: of engines, each of which cut an episode off.
+        wall_s: of learning, without start-up, over all sittings.
+        lag: mean policy lag of the last fragment.
+        learned: when all test episodes first succeeded: attempts, steps and wall_s.
+        recent: figures of the last episodes by name.
+    """
+
+    updates: int = 0
+    steps: int = 0
+    episodes: int = 0
+    faults: int = 0
+    wall_s: float = 0.0
+    lag: float = 0.0
+    learned: dict[str, float] = field(default_factory=dict)
+    recent: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, sample: Sample, wall_s: float, lag: float) -> None:
+        """Count an update from a sample, at a time of learning, with its mean policy lag."""
+        self.wall_s = wall_s
+        self.updates += 1
+        self.steps += sample.fragment.num_steps
+        self.faults += len(sample.faults)
+        self.lag = lag
+        self.episodes += len(sample.episodes["return"])
+        for name, values in sample.episodes.items():
+            if name not in ("step", "instance", "episode", "truncated"):
+                kept = [*self.recent.get(name, []), *values.tolist()]
+                self.recent[name] = kept[-RECENT:]
+
+    def mean(self, name: str) -> float:
+        """Return the mean of a figure over the last episodes; NaN before the first ended."""
+        values = self.recent.get(name)
+        return float(np.mean(values)) if values else float("nan")
+
+    def mark_learned(self, num_instances: int) -> None:
+        """Note that the task is learned now."""
+        attempts = self.attempts(num_instances)
+        self.learned = {"attempts": attempts, "steps": self.steps, "wall_s": self.wall_s}
+
+    def attempts(self, num_instances: int) -> int:
+        """Return how many episodes have begun."""
+        return self.episodes + num_instances
+
+    def row(self, num_instances: int) -> dict[str, float]:
+        """Return the figures that a run records for each update, by name."""
+        means = {n: self.mean(n) for n in self.recent if n not in ("return", "length")}
+        return {
+            "update": self.updates,
+            "steps": self.steps,
+            "wall_s": self.wall_s,
+            "steps_per_s": self.steps / self.wall_s if self.wall_s else 0.0,
+            "mean_return": self.mean("return"),
+            "mean_length": self.mean("length"),
+            "episodes": self.episodes,
+            "attempts": self.attempts(num_instances),
+            **means,
+            "faults": self.faults,
+            "lag": self.lag,
+            "dropped_steps": 0,
+            "learned": float(bool(self.learned)),
+        }
+
+    def fulfils(self, stop: StopSettings) -> bool:
+        """Return whether a stop condition holds; not before the first episodes ended."""
+        value = self.row(0).get(stop.metric, float("nan"))
+        return value >= stop.value if stop.bound == "at-least" else value <= stop.value
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Progress:
+        """Return the progress of plain values."""
+        return cls(**values)

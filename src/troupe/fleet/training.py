@@ -1,0 +1,249 @@
+"""Training: sample, learn, record, until a stop condition holds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy.typing as npt
+
+from troupe.core.errors import UserError, unknown
+from troupe.core.time import NANOSECONDS
+from troupe.episodes import Fragment
+from troupe.experiments.schema import Experiment, FleetSettings
+from troupe.fleet.evaluation import LEARNED_EPISODES, Evaluator, is_learned
+from troupe.fleet.progress import Progress
+from troupe.fleet.recording import Recorder
+from troupe.fleet.runs import RunDirectory, experiment_digest, read_checkpoint
+from troupe.fleet.sampler import Sample
+from troupe.fleet.workers import LocalWorkers, Workers, make_workers
+from troupe.learning.base import LearnerSettings
+from troupe.policies import MlpPolicy
+
+Figures = dict[str, float]
+
+CHECKPOINT_EVERY_S = 30.0
+LEARNED_SEED_OFFSET = 1_000_003
+"""Added to the root seed for the episodes that tell whether a task is learned."""
+
+PROMISING = 0.3
+"""Share of recent training episodes that succeed, from which on it is worth testing whether the
+task is learned; exploration makes training episodes fail more often than test episodes."""
+
+
+class Training:
+    """One run of an experiment: its actors, its learner and its record.
+
+    With lag 1 the actors sample the next fragment with the present policy while the learner makes
+    the next policy of the last fragment; with lag 0 they take turns. Either way all fragments and
+    policies follow from the root seed alone, for any number of workers.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        report: Callable[[Figures], None] = lambda figures: None,
+    ) -> None:
+        """Build workers and learner; nothing is sampled or written yet.
+
+        Args:
+            experiment: with a task and a learner.
+            report: called with the figures of each update.
+
+        Raises:
+            UserError: if anything in the experiment is wrong.
+        """
+        began = time.perf_counter()
+        self.settings = learner_settings(experiment)
+        self.experiment = experiment
+        self.stop_requested = threading.Event()
+        self.progress = Progress()
+        self._report = report
+        self._num_steps = fragment_steps(experiment)
+        self._workers: Workers = make_workers(experiment)
+        self._learner = self.settings.build(
+            self._workers.observation_spec,
+            self._workers.action_spec,
+            experiment.seed,
+            -(-experiment.steps // self.settings.batch),
+        )
+        self._workers.start(self._learner.policy().noise_size)
+        self._learner.prepare(self._num_steps, experiment.fleet.instances)
+        self._ahead: Sample | None = None
+        self._evaluator = self._make_evaluator()
+        self._check_stop()
+        self.startup_s = time.perf_counter() - began
+
+    def resume(self, run: RunDirectory) -> None:
+        """Go on from a run's newest complete checkpoint, bitwise as if never stopped.
+
+        Raises:
+            UserError: if there is none, or it is damaged or of another experiment.
+        """
+        checkpoint = read_checkpoint(run.latest_checkpoint())
+        if checkpoint.digest != experiment_digest(self.experiment):
+            raise UserError(f"'{checkpoint.path}' is a checkpoint of another experiment.")
+        self.progress = Progress.from_json(checkpoint.counters)
+        self._learner.restore(checkpoint.groups["learner"])
+        self._workers.restore(checkpoint.groups["workers"])
+        if "ahead" in checkpoint.groups:
+            self._ahead = _sample_from_arrays(checkpoint.groups["ahead"])
+
+    def train(self, run: RunDirectory) -> str:
+        """Sample and learn until a stop condition holds, and return which.
+
+        Args:
+            run: where metrics, episodes and, at the latest in the end, checkpoints go.
+        """
+        sitting = time.perf_counter() - self.progress.wall_s
+        checkpoint_due = time.monotonic() + CHECKPOINT_EVERY_S
+        policy = self._learner.policy()
+        with (
+            Recorder(run, self.progress.updates) as recorder,
+            ThreadPoolExecutor(1, thread_name_prefix="learner") as learner_thread,
+        ):
+            while not (reason := self._reason_to_stop()):
+                # the steps to learn from: sampled while learning the last ones, or now
+                sample = self._ahead or self._workers.sample(policy, self._num_steps)
+                # learn, and with lag 1 sample the next steps meanwhile
+                updating = learner_thread.submit(self._learner.update, sample.fragment)
+                self._ahead = self._sample_ahead(policy)
+                figures = updating.result()
+                policy = self._learner.policy()
+                # count, record and report
+                lag = policy.version - 1 - sample.fragment.version
+                self.progress.add(sample, time.perf_counter() - sitting, float(lag.mean()))
+                row = {**self.progress.row(self.experiment.fleet.instances), **figures}
+                recorder.update(row, sample)
+                self._report(row)
+                # test and save from time to time
+                if self._is_promising() and self._is_learned(policy):
+                    self.progress.mark_learned(self.experiment.fleet.instances)
+                if time.monotonic() > checkpoint_due:
+                    self._write_checkpoint(run)
+                    checkpoint_due = time.monotonic() + CHECKPOINT_EVERY_S
+        self._write_checkpoint(run)
+        return reason
+
+    def policy(self) -> MlpPolicy:
+        """Return the newest policy."""
+        return self._learner.policy()
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker died and was replaced."""
+        return self._workers.restarts
+
+    def close(self) -> None:
+        """Release everything; may be called again."""
+        self._workers.close()
+        if self._evaluator is not None:
+            self._evaluator.close()
+
+    def _reason_to_stop(self) -> str:
+        experiment, progress = self.experiment, self.progress
+        if self.stop_requested.is_set():
+            return "interrupted"
+        if progress.steps >= experiment.steps:
+            return "steps"
+        if experiment.wall_time and progress.wall_s * NANOSECONDS["s"] >= experiment.wall_time:
+            return "wall_time"
+        if experiment.stop is not None and progress.fulfils(experiment.stop):
+            return "stop.metric"
+        return ""
+
+    def _sample_ahead(self, policy: MlpPolicy) -> Sample | None:
+        is_last = self.progress.steps + self.settings.batch >= self.experiment.steps
+        if self.settings.lag == 0 or is_last:
+            return None
+        return self._workers.sample(policy, self._num_steps)
+
+    def _make_evaluator(self) -> Evaluator | None:
+        every = self.experiment.evaluation.attempts_every
+        if not every or "success" not in self._workers.metric_names:
+            return None
+        return Evaluator(self.experiment, LEARNED_EPISODES, num_threads=1)
+
+    def _check_stop(self) -> None:
+        stop = self.experiment.stop
+        names = [*self.progress.row(0), *self._workers.metric_names]
+        if stop is not None and stop.metric not in names:
+            raise unknown("metric", stop.metric, names, where="stop.metric")
+
+    def _is_promising(self) -> bool:
+        progress = self.progress
+        every = self.experiment.evaluation.attempts_every
+        if self._evaluator is None or progress.learned or progress.updates % every:
+            return False
+        return progress.mean("success") >= PROMISING
+
+    def _is_learned(self, policy: MlpPolicy) -> bool:
+        assert self._evaluator is not None
+        return is_learned(self._evaluator, policy, self.experiment.seed + LEARNED_SEED_OFFSET)
+
+    def _write_checkpoint(self, run: RunDirectory) -> None:
+        groups = {"learner": self._learner.state(), "workers": self._workers.snapshot()}
+        if self._ahead is not None:
+            groups["ahead"] = _sample_to_arrays(self._ahead)
+        run.write_checkpoint(
+            self.progress.steps,
+            self._learner.policy(),
+            groups,
+            counters=self.progress.to_json(),
+            digest=experiment_digest(self.experiment),
+        )
+
+
+def learner_settings(experiment: Experiment) -> LearnerSettings:
+    """Return the experiment's learner.
+
+    Raises:
+        UserError: if the experiment has none, or no task to learn.
+    """
+    if experiment.task is None or not isinstance(experiment.learner, LearnerSettings):
+        missing = "learner" if experiment.task else "task"
+        raise UserError(f"experiment '{experiment.name}' has no {missing}, so it cannot be trained.")
+    return experiment.learner
+
+
+def fragment_steps(experiment: Experiment) -> int:
+    """Return how many steps each instance takes for one update.
+
+    Raises:
+        UserError: if the learner's batch is not a multiple of the number of instances.
+    """
+    batch, instances = learner_settings(experiment).batch, experiment.fleet.instances
+    if batch % instances:
+        raise UserError(
+            f"learner.batch ({batch}) must be a multiple of fleet.instances ({instances}), "
+            f"e.g. {max(1, batch // instances) * instances}."
+        )
+    return batch // instances
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Check that an experiment can be trained, by building all of it but its workers' processes.
+
+    Raises:
+        UserError: if it cannot.
+    """
+    fragment_steps(experiment)
+    workers = LocalWorkers(experiment.model_copy(update={"fleet": FleetSettings(instances=1)}))
+    workers.close()
+
+
+def _sample_to_arrays(sample: Sample) -> dict[str, npt.NDArray[Any]]:
+    fragment = {f"fragment/{name}": values for name, values in sample.fragment.arrays().items()}
+    episodes = {f"episodes/{name}": values for name, values in sample.episodes.items()}
+    return {**fragment, **episodes}
+
+
+def _sample_from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Sample:
+    def part(prefix: str) -> dict[str, npt.NDArray[Any]]:
+        return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+    return Sample(Fragment.from_arrays(part("fragment/")), part("episodes/"), faults=[])

@@ -1,0 +1,91 @@
+"""Workers: what the learner's loop needs of the actors, wherever they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from troupe.core.arrays import ArraySpec
+from troupe.experiments.schema import Experiment
+from troupe.experiments.simulation import Simulation
+from troupe.fleet.sampler import Sample, Sampler
+from troupe.policies import MlpPolicy
+
+Snapshot = dict[str, npt.NDArray[Any]]
+
+
+class Workers(Protocol):
+    """All instances of an experiment, stepped somewhere.
+
+    Attributes:
+        observation_spec: of one instance.
+        action_spec: of one instance.
+        metric_names: of the task's metrics.
+        restarts: how often a worker died and was replaced.
+    """
+
+    observation_spec: ArraySpec
+    action_spec: ArraySpec
+    metric_names: tuple[str, ...]
+    restarts: int
+
+    def start(self, noise_size: int) -> None:
+        """Begin the first episodes."""
+
+    def sample(self, policy: MlpPolicy, num_steps: int) -> Sample:
+        """Return the next steps of all instances, and what ended or failed in them."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the exact state of all instances, in the order of their global ids."""
+
+    def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from a snapshot, also of another number of workers."""
+
+    def close(self) -> None:
+        """Release everything; may be called again."""
+
+
+class LocalWorkers:
+    """All instances in this process, on native threads."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        """Build the simulation."""
+        self._experiment = experiment
+        self._simulation = Simulation(
+            experiment, experiment.fleet.instances, seed=experiment.seed
+        )
+        self.observation_spec = self._simulation.observation_spec
+        self.action_spec = self._simulation.action_spec
+        self.metric_names = tuple(self._simulation.metrics())
+        self.restarts = 0
+
+    def start(self, noise_size: int) -> None:
+        """Begin the first episodes."""
+        self._sampler = Sampler(self._simulation, self._experiment.seed, noise_size)
+
+    def sample(self, policy: MlpPolicy, num_steps: int) -> Sample:
+        """Return the next steps of all instances, and what ended or failed in them."""
+        return self._sampler.sample(policy, num_steps)
+
+    def snapshot(self) -> Snapshot:
+        """Return the exact state of all instances."""
+        return self._sampler.snapshot()
+
+    def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from a snapshot."""
+        self._sampler.restore(snapshot)
+
+    def close(self) -> None:
+        """Close the simulation."""
+        self._simulation.close()
+
+
+def make_workers(experiment: Experiment) -> Workers:
+    """Return workers as the experiment's fleet settings say: in this process, or on Ray."""
+    if experiment.fleet.workers == 0:
+        return LocalWorkers(experiment)
+    from troupe.fleet.actors import RayWorkers
+
+    return RayWorkers(experiment)
