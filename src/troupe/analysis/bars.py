@@ -13,7 +13,7 @@ from troupe.analysis.canvas import PUBLISHED_COLOUR, axis_figures, colour, legen
 from troupe.analysis.groups import Group, workers_label
 from troupe.analysis.measures import Measure, Spread, evaluated, learned, spread, throughput, total
 from troupe.analysis.published import Published
-from troupe.analysis.words import duration, figure
+from troupe.analysis.words import millimetres
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,23 @@ def accuracy_bars(groups: Sequence[Group]) -> Figure | None:
         return None
     height_in = 1.4 + 0.42 * max(len(accuracy), len(repeatability))
     left, right = panels(2, height_in, sharey=len(accuracy) == len(repeatability))
-    _draw_bars(left, accuracy, "accuracy: root mean square error (mm)")
-    _draw_bars(right, repeatability, "repeatability: root mean square deviation (mm)")
+    _draw_bars(left, accuracy, "accuracy (mm)")
+    _draw_bars(right, repeatability, "repeatability (mm)")
     return axis_figures([left])
 
 
 def time_by_workers(groups: Sequence[Group]) -> Figure | None:
-    """Return the time to train by number of workers, beside the published times."""
+    """Return the time to train beside the published times; None if there is one time only."""
     times = {
         "until learned": learned("wall_s"),
         "whole run": total("wall_s"),
     }
     if not any(spread(group.runs, total("wall_s")) for group in groups):
         return None
-    (axes,) = panels(1, height_in=4.2)
     ticks = _worker_ticks(groups, [g.published for g in groups])
+    if len(ticks) < 2:
+        return None
+    (axes,) = panels(1, height_in=4.2)
     entries: dict[str, Any] = {}
     for i, series in enumerate(_series(groups)):
         for (words, measure), filled in zip(times.items(), (True, False), strict=True):
@@ -64,17 +66,18 @@ def time_by_workers(groups: Sequence[Group]) -> Figure | None:
         )
         entries[f"published, {published.joints} joints (Gazebo)"] = line
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: duration(value))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_minor_formatter("")
-    axes.set_ylabel("time to train")
+    axes.set_ylabel("time to train (s)")
     _label_ticks(axes, ticks)
     legend_above(axis_figures([axes]), entries, columns=3)
     return axis_figures([axes])
 
 
 def throughput_by_workers(groups: Sequence[Group]) -> Figure | None:
-    """Return steps per second by number of workers, sampling and learning together."""
-    if not any(spread(group.runs, throughput) for group in groups):
+    """Return steps per second by number of workers; None if all runs have the same number."""
+    measured = [group for group in groups if spread(group.runs, throughput) is not None]
+    if len({group.workers for group in measured}) < 2:
         return None
     (axes,) = panels(1)
     ticks = _worker_ticks(groups, [])
@@ -125,7 +128,7 @@ def _draw_bars(axes: Axes, bars: list[_Bar], title: str) -> None:
             error = [[median - low], [high - median]]
             axes.errorbar(median, i, xerr=error, color="#24292f", capsize=4, linewidth=1.3)
         axes.annotate(
-            figure(median),
+            millimetres(median),
             (high, i),
             xytext=(8, 0),
             textcoords="offset points",

@@ -66,7 +66,7 @@ def colour(index: int) -> str:
     return PALETTE[index % len(PALETTE)]
 
 
-def line_style(index: int) -> str | tuple[int, tuple[float, ...]]:
+def line_style(index: int) -> Any:
     """Return the line style of the group at an index, another one when colours repeat."""
     return LINE_STYLES[index // len(PALETTE) % len(LINE_STYLES)]
 

@@ -50,14 +50,18 @@ class Picture:
     svg: str
 
 
-BANDS = "Line: median of the seeds; band: least to greatest. Curves on top of each other are equal."
+BANDS = (
+    "Line: median of the seeds; band: least to greatest. A line striped in several colours belongs "
+    "to all of them: their curves are equal."
+)
 
 FIGURES = {
     "error": FigureKind("Error while training", BANDS, error_curves),
     "return": FigureKind("Return while training", BANDS, return_curves),
     "accuracy": FigureKind(
         "Accuracy and repeatability beside the published ones",
-        "Median of the seeds, least to greatest; published figures hatched. Less is better.",
+        "Root mean square distance of final positions from the target (accuracy) and from "
+        "their mean (repeatability); median of the seeds, least to greatest. Published: hatched.",
         accuracy_bars,
     ),
     "time": FigureKind(

@@ -8,21 +8,23 @@ from troupe.analysis import page
 from troupe.analysis.groups import Group
 from troupe.analysis.measures import Spread, evaluated, learned, spread, throughput, total
 from troupe.analysis.runs import RunRecord, run_names
-from troupe.analysis.words import count, duration, figure, joined, millimetres, percent, shown
+from troupe.analysis.words import Format, count, duration, figure, joined, millimetres, percent
 
 
 def title(runs: Sequence[RunRecord]) -> str:
     """Return what a report is about."""
-    return joined(list(dict.fromkeys(run.experiment.name for run in runs)))
+    return joined(_names(runs))
 
 
 def headline(runs: Sequence[RunRecord], groups: Sequence[Group]) -> str:
     """Return title, headline numbers over all runs, and what is missing."""
-    descriptions = list(dict.fromkeys(run.experiment.description for run in runs))
-    parts = [f"<h1>{page.text(title(runs))}</h1>"]
-    parts += [page.note(words) for words in descriptions if words]
-    parts.append(page.note(_what(runs, groups)))
-    parts.append(page.tiles(_tiles(runs)))
+    parts = [f"<h1>{page.text(title(runs))}</h1>", page.note(_what(runs, groups))]
+    for name in _names(runs):
+        members = [run for run in runs if run.experiment.name == name]
+        described = members[0].experiment.description
+        several = len(members) < len(runs)
+        parts.append(page.note(f"{name}: {described}" if several else described))
+        parts.append(page.tiles(_tiles(members)))
     parts.append(page.missing(missing_parts(runs)))
     return "\n".join(parts)
 
@@ -45,13 +47,18 @@ def missing_parts(runs: Sequence[RunRecord]) -> list[str]:
     return lines
 
 
+def _names(runs: Sequence[RunRecord]) -> list[str]:
+    return list(dict.fromkeys(run.experiment.name for run in runs))
+
+
 def _what(runs: Sequence[RunRecord], groups: Sequence[Group]) -> str:
     seeds = sorted({run.experiment.seed for run in runs})
     if len(runs) == 1:
         return f"One run: {_place(groups[0])}, seed {seeds[0]}."
-    words = f"{len(runs)} runs: " + joined([group.label for group in groups])
-    each = "s" if len(seeds) > 1 else ""
-    return f"{words}; seed{each} {joined([str(s) for s in seeds])}. Numbers are medians over runs."
+    labels = [group.label for group in groups]
+    listed = "; ".join(labels) if any("," in label for label in labels) else joined(labels)
+    words = f"Seed{'s' * (len(seeds) > 1)} {joined([str(seed) for seed in seeds])}."
+    return f"{len(runs)} runs: {listed}. {words} Numbers are medians over runs."
 
 
 def _place(group: Group) -> str:
@@ -63,20 +70,24 @@ def _tiles(runs: Sequence[RunRecord]) -> list[tuple[str, str, str]]:
     return [tile for tile in made if tile is not None]
 
 
-def _range(found: Spread, form: object = figure) -> str:
+def _range(found: Spread, form: Format = figure) -> str:
     """Return the range over runs as a sentence, nothing if there is none."""
-    assert callable(form)
     low, high = form(found.low), form(found.high)
     return f" From {low} to {high} over {found.count} runs." if low != high else ""
+
+
+def _mm(value: float) -> str:
+    return f"{millimetres(value)} mm"
 
 
 def _accuracy(runs: Sequence[RunRecord]) -> tuple[str, str, str] | None:
     mean = spread(runs, evaluated("accuracy_mm", "mean"))
     if mean is None:
         return None
-    p99 = shown(spread(runs, evaluated("accuracy_mm", "p99")), figure)
-    words = f"from the target on average at the end of an episode; 99 of 100 within {p99} mm."
-    return "Accuracy", millimetres(mean.median), words + _range(mean, millimetres)
+    p99 = spread(runs, evaluated("accuracy_mm", "p99"))
+    words = "from the target on average at the end of an episode"
+    words += f"; 99 of 100 within {_mm(p99.median)}." if p99 else "."
+    return "Accuracy", _mm(mean.median), words + _range(mean, _mm)
 
 
 def _success(runs: Sequence[RunRecord]) -> tuple[str, str, str] | None:
@@ -121,7 +132,7 @@ def _attempts(runs: Sequence[RunRecord]) -> tuple[str, str, str] | None:
         begun = spread(runs, total("attempts"))
         if begun is None:
             return None
-        asked = any(run.summary is not None and "learned" in run.summary for run in runs)
+        asked = any("success" in run.metrics for run in runs)
         words = "episodes begun" + ("; 10 of 10 have not succeeded yet." if asked else ".")
         return "Attempts", count(begun.median), words
     words = f"until 10 of 10 episodes succeeded, after {duration(wall_s.median)}."

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
+from troupe.episodes.accuracy import MM_PER_M
 from troupe.analysis.canvas import (
     PUBLISHED_COLOUR,
     axis_figures,
@@ -18,43 +20,48 @@ from troupe.analysis.canvas import (
     line_style,
     panels,
 )
-from troupe.analysis.curves import band, curve, error_bound_m
+from troupe.analysis.curves import Band, band, curve, error_bound_m
 from troupe.analysis.groups import Group
-from troupe.core.arrays import Array
+from troupe.analysis.words import millimetres
 
 AXES = {"wall_s": "learning time (s)", "steps": "steps", "attempts": "attempts (episodes begun)"}
 
 # times further apart than this are shown on a logarithmic axis
 LOG_SPAN = 8.0
 
+# length of one colour on a line that several groups share, in line widths
+STRIPE = 4.0
+
 
 def return_curves(groups: Sequence[Group]) -> Figure | None:
-    """Return the mean return against wall time, steps and attempts."""
-    return _curves(groups, "mean_return", 1.0, "mean return of the last 100 episodes")
+    """Return the mean return against wall time, steps and attempts; None without data."""
+    return _curves(groups, "mean_return", 1.0, "mean return of the\nlast 100 episodes")
 
 
 def error_curves(groups: Sequence[Group]) -> Figure | None:
     """Return the mean error in mm against wall time, steps and attempts, with its bounds."""
-    figure = _curves(groups, "error_m", 1000.0, "mean error of the last 100\nepisodes (mm)")
+    figure = _curves(groups, "error_m", MM_PER_M, "mean error of the\nlast 100 episodes (mm)")
     if figure is None:
         return None
-    for axes in figure.axes:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter("")
-        for bound_mm, label in _bounds_mm(groups).items():
-            axes.axhline(bound_mm, color=PUBLISHED_COLOUR, linewidth=1.2, linestyle=":", zorder=1)
-            if axes is figure.axes[-1]:
-                axes.annotate(
-                    label,
-                    (1.0, bound_mm),
-                    xycoords=("axes fraction", "data"),
-                    xytext=(0, 2),
-                    textcoords="offset points",
-                    ha="right",
-                    va="bottom",
-                    fontsize=9,
-                )
+    bounds_mm = _bounds_mm(groups)
+    first = figure.axes[0]
+    first.set_yscale("log")
+    first.set_ylim(bottom=0.75 * min(first.dataLim.ymin, *bounds_mm, math.inf))
+    first.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    first.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    first.yaxis.set_minor_locator(NullLocator())
+    for bound_mm, label in bounds_mm.items():
+        for axes in figure.axes:
+            axes.axhline(bound_mm, color=PUBLISHED_COLOUR, linewidth=1.3, linestyle=":", zorder=1)
+        # by step, all groups fall from the upper left: the lower left is free
+        figure.axes[1].annotate(
+            label,
+            (0.02, bound_mm),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            fontsize=9,
+        )
     return figure
 
 
@@ -63,69 +70,76 @@ def _bounds_mm(groups: Sequence[Group]) -> dict[float, str]:
     for group in groups:
         bound_m = error_bound_m(group.runs[0].experiment)
         if bound_m is not None:
-            bounds[1000.0 * bound_m] = f"success: {1000.0 * bound_m:.3g} mm"
+            bounds[MM_PER_M * bound_m] = f"success {millimetres(MM_PER_M * bound_m)} mm"
         published = group.published
         if published is not None and published.best_accuracy_mm is not None:
             best_mm = published.best_accuracy_mm
-            bounds[best_mm] = f"published: {best_mm:.3g} mm"
+            bounds[best_mm] = f"published {millimetres(best_mm)} mm"
     return bounds
 
 
 def _curves(groups: Sequence[Group], y: str, scale: float, ylabel: str) -> Figure | None:
-    curves = {x: [[curve(run, x, y) for run in g.runs] for g in groups] for x in AXES}
-    if not any(len(xs) for group in curves["steps"] for xs, _ in group):
+    all_bands = {x: [band([curve(run, x, y) for run in g.runs]) for g in groups] for x in AXES}
+    shown = [i for i in range(len(groups)) if all(bands[i] for bands in all_bands.values())]
+    if not shown:
         return None
     all_axes = panels(len(AXES), height_in=3.9, sharey=True)
-    entries: dict[str, Any] = {}
     for axes, (x, label) in zip(all_axes, AXES.items(), strict=True):
-        for i, group in enumerate(groups):
-            drawn = _draw_band(axes, curves[x][i], scale, i, len(groups))
-            if drawn is not None:
-                entries[group.label] = drawn
+        bands = {i: made for i in shown if (made := all_bands[x][i]) is not None}
+        for i, made in bands.items():
+            equals = [j for j, other in bands.items() if _equal(made, other)]
+            _draw_band(axes, made, scale, i, equals)
         axes.set_xlabel(label)
-        axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+        axes.xaxis.set_major_formatter(_thousands)
         axes.margins(x=0.02)
-    _span(all_axes[0], curves["wall_s"])
+        if x == "wall_s":
+            _span(axes, [made.x[-1] for made in bands.values()])
     all_axes[0].set_ylabel(ylabel)
-    if len(groups) > 1:
+    if len(shown) > 1:
+        entries = {
+            groups[i].label: Line2D([], [], color=colour(i), linestyle=line_style(i), linewidth=2.5)
+            for i in shown
+        }
         legend_above(axis_figures(all_axes), entries)
     return axis_figures(all_axes)
 
 
-def _draw_band(
-    axes: Axes, curves: list[tuple[Array, Array]], scale: float, index: int, num_groups: int
-) -> Any:
-    made = band(curves)
-    if made is None:
-        return None
-    marker = "o" if len(made.x) == 1 else None
-    # curves that lie on each other, as those by step do for any number of workers, all show
-    width = 1.6 + 1.5 * (min(num_groups, 6) - 1 - index % 6) * (num_groups > 1)
-    (line,) = axes.plot(
+def _equal(one: Band, other: Band) -> bool:
+    return all(
+        np.array_equal(getattr(one, part), getattr(other, part))
+        for part in ("x", "median", "low", "high")
+    )
+
+
+def _draw_band(axes: Axes, made: Band, scale: float, index: int, equals: list[int]) -> None:
+    """Draw a band; of equal ones each has its stripes on the line, and the first the area."""
+    place, of = equals.index(index), len(equals)
+    stripes = (-place * STRIPE, (STRIPE, (of - 1) * STRIPE))
+    axes.plot(
         made.x,
         made.median * scale,
         color=colour(index),
-        linestyle=line_style(index),
-        linewidth=width,
-        marker=marker,
-        solid_capstyle="butt",
+        linestyle=stripes if of > 1 else line_style(index),
+        linewidth=1.9,
+        marker="o" if len(made.x) == 1 else None,
+        dash_capstyle="butt",
         zorder=3,
     )
-    if len(curves) > 1:
+    if place == 0 and np.any(made.high > made.low):
+        fill = colour(index) if of == 1 else PUBLISHED_COLOUR
         low, high = made.low * scale, made.high * scale
-        axes.fill_between(made.x, low, high, color=colour(index), alpha=0.18, linewidth=0, zorder=2)
-    return line
+        axes.fill_between(made.x, low, high, color=fill, alpha=0.22, linewidth=0, zorder=2)
 
 
-def _span(axes: Axes, curves: list[list[tuple[Array, Array]]]) -> None:
+def _span(axes: Axes, ends: list[float]) -> None:
     """Give the time axis a logarithmic scale if groups take very different times."""
-    ends = [max((xs[-1] for xs, _ in group if len(xs)), default=np.nan) for group in curves]
-    ends = [end for end in ends if end > 0]
-    if ends and max(ends) > LOG_SPAN * min(ends):
+    if max(ends) > LOG_SPAN * min(ends) > 0:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(_thousands)
+        axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _thousands(value: float, _: object) -> str:
+def _thousands(value: float, _: object = None) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g}{letter}"

@@ -33,7 +33,7 @@ th, td { padding: .38rem .9rem .38rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--grid); }
 thead th { color: var(--quiet); font-weight: 600; vertical-align: bottom; }
 tbody th { font-weight: 500; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; }
 figure { margin: 1.4rem 0 2rem; }
 figure svg { width: 100%; min-width: 44rem; height: auto; display: block; }
 figcaption { margin-bottom: .5rem; } figcaption span { color: var(--quiet); font-size: .9rem; }

@@ -11,7 +11,7 @@ from troupe.analysis.cost import run_cost
 from troupe.analysis.curves import Milestone, error_bound_m, first_within
 from troupe.analysis.figures import Picture
 from troupe.analysis.groups import Group
-from troupe.analysis.measures import evaluated, learned, spread, throughput, total
+from troupe.analysis.measures import Measure, evaluated, learned, spread, throughput, total
 from troupe.analysis.published import (
     COST_EUR,
     EUR_PER_INSTANCE_HOUR,
@@ -23,6 +23,7 @@ from troupe.analysis.runs import RunRecord, run_names
 from troupe.analysis.settings import differing, flatten
 from troupe.analysis.words import (
     NOTHING,
+    Format,
     count,
     duration,
     figure,
@@ -48,13 +49,13 @@ def pictures(drawn: Sequence[Picture]) -> str:
 def accuracy(groups: Sequence[Group]) -> str:
     """Return accuracy and repeatability beside the published ones; nothing without an error."""
     measures = (
-        ("mean error", evaluated("accuracy_mm", "mean"), millimetres),
-        ("99th percentile", evaluated("accuracy_mm", "p99"), millimetres),
+        ("mean error (mm)", evaluated("accuracy_mm", "mean"), millimetres),
+        ("99th percentile (mm)", evaluated("accuracy_mm", "p99"), millimetres),
         ("success", evaluated("success_rate"), percent),
-        ("accuracy, as in the paper", evaluated("paper", "accuracy_mm"), millimetres),
-        ("repeatability, as in the paper", evaluated("paper", "repeatability_mm"), millimetres),
-        ("AP", evaluated("iso9283", "ap_mm"), millimetres),
-        ("RP", evaluated("iso9283", "rp_mm"), millimetres),
+        ("accuracy as in the paper (mm)", evaluated("paper", "accuracy_mm"), millimetres),
+        ("repeatability as in the paper (mm)", evaluated("paper", "repeatability_mm"), millimetres),
+        ("AP (mm)", evaluated("iso9283", "ap_mm"), millimetres),
+        ("RP (mm)", evaluated("iso9283", "rp_mm"), millimetres),
     )
     rows = [
         [_name(group), *(shown(spread(group.runs, m), form) for _, m, form in measures)]
@@ -80,27 +81,32 @@ def accuracy(groups: Sequence[Group]) -> str:
 
 def effort(groups: Sequence[Group]) -> str:
     """Return what learning took: time, steps, attempts, and where the error bounds are met."""
-    measures = (
+    measures: list[tuple[str, Measure, Format]] = [
         ("learning time", total("wall_s"), duration),
         ("steps", total("steps"), count),
         ("steps/s", throughput, figure),
-        ("time until learned", learned("wall_s"), duration),
-        ("attempts until learned", learned("attempts"), count),
-    )
+    ]
+    can_succeed = any("success" in run.metrics for group in groups for run in group.runs)
+    if can_succeed:
+        measures += [
+            ("time until learned", learned("wall_s"), duration),
+            ("attempts until learned", learned("attempts"), count),
+        ]
     rows = [
         [_name(group), *(shown(spread(group.runs, m), form) for _, m, form in measures)]
         for group in groups
     ]
-    for published in _published(groups):
+    for published in _published(groups) if can_succeed else ():
         for workers, time_s in published.time_s.items():
             words = f"published, {published.joints} joints, {_workers(workers)}"
             attempts = f"more than {published.attempts}"
             rows.append([words, NOTHING, NOTHING, NOTHING, duration(time_s), attempts])
     body = page.table(["", *(name for name, _, _ in measures)], rows)
-    body += page.note(
-        "Learned: 10 of 10 deterministic episodes end within the task's bound. Attempts are "
-        "episodes begun; those that only evaluate do not count."
-    )
+    if can_succeed:
+        body += page.note(
+            "Learned: 10 of 10 deterministic episodes end within the task's bound. Attempts are "
+            "episodes begun; those that only evaluate do not count."
+        )
     return page.heading("What it took", body + _bounds(groups))
 
 
@@ -141,7 +147,8 @@ def settings(runs: Sequence[RunRecord]) -> str:
     common = page.table(
         ["setting", "value"], [[k, v] for k, v in flats[0].items() if k not in keys]
     )
-    parts.append(page.details("What all runs share" if keys else "All settings", common))
+    title = "What all runs share" if keys else "All settings"
+    parts.append(page.details(title, common, is_open=not keys))
     return page.heading("Settings", "\n".join(parts))
 
 
@@ -197,7 +204,9 @@ def _published_rows(published: Published) -> list[list[str]]:
     real = [(w, a, r, "mm") for w, a, r in zip(words, *figures, strict=False)]
     rows = []
     for place, accuracy, repeatability, unit in simulated + real:
-        values = [f"{value:g} {unit or '(no unit given)'}" for value in (accuracy, repeatability)]
+        values = [
+            f"{value:g}" + " (no unit given)" * (not unit) for value in (accuracy, repeatability)
+        ]
         name = f"published, {published.joints} joints, {place}"
         rows.append([name, NOTHING, NOTHING, NOTHING, *values, NOTHING, NOTHING])
     return rows
@@ -239,11 +248,11 @@ def _bounds_m(group: Group) -> dict[str, float]:
     bounds: dict[str, float] = {}
     task_m = error_bound_m(group.runs[0].experiment)
     if task_m is not None:
-        bounds[f"{millimetres(1000 * task_m)}, the task's"] = task_m
+        bounds[f"{millimetres(1000 * task_m)} mm, the task's"] = task_m
     published = group.published
     if published is not None and published.best_accuracy_mm is not None:
         best_mm = published.best_accuracy_mm
-        bounds[f"{millimetres(best_mm)}, the best published"] = best_mm / 1000
+        bounds[f"{millimetres(best_mm)} mm, the best published"] = best_mm / 1000
     return bounds
 
 

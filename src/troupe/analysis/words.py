@@ -8,6 +8,7 @@ from collections.abc import Callable
 from troupe.analysis.measures import Spread
 
 NOTHING = "–"
+MINUS = "\u2212"
 
 Format = Callable[[float], str]
 
@@ -22,12 +23,14 @@ def figure(value: float) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{digits}f}"
+    return f"{value:,.{digits}f}".replace("-", MINUS)
 
 
 def millimetres(value: float) -> str:
-    """Return a length in mm, e.g. "1.37 mm"."""
-    return f"{figure(value)} mm"
+    """Return a length in mm without its unit, e.g. "26.1", "1.37", "0.05", "0.016"."""
+    if 0.095 <= value < 9.95:
+        return f"{value:.2f}".removesuffix(".00")
+    return f"{value:.1f}" if value >= 9.95 else f"{value:.2g}"
 
 
 def percent(share: float) -> str:
@@ -52,7 +55,12 @@ def shown(spread: Spread | None, form: Format = figure) -> str:
     if spread is None:
         return NOTHING
     low, high = form(spread.low), form(spread.high)
-    return form(spread.median) if low == high else f"{form(spread.median)} ({low} to {high})"
+    if low == high:
+        return form(spread.median)
+    number, _, unit = low.partition(" ")
+    if high.partition(" ")[2] == unit and " " not in unit:
+        low = number
+    return f"{form(spread.median)} ({low}–{high})"
 
 
 def joined(words: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,16 +18,20 @@ def compare(
 ) -> None:
     """Print runs side by side: how good, how fast, and which settings differ."""
     from troupe.analysis.compare import compare as compare_runs
-    from troupe.analysis.runs import find_runs
+    from troupe.analysis.runs import read_runs
 
-    rows = compare_runs(find_runs(runs))
+    comparison = compare_runs(read_runs(runs))
     if as_json:
-        print_json({"runs": rows})
+        print_json(asdict(comparison))
         return
-    table = Table(*rows[0].keys())
-    for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
+    # a column a run, since runs are few and figures many
+    columns = [asdict(row) for row in comparison.rows]
+    table = Table("", *(str(column.pop("name")) for column in columns))
+    for name in columns[0]:
+        table.add_row(name, *(_text(column[name]) for column in columns))
     console.print(table)
+    if comparison.equal_curves:
+        console.print("the learning curves are bitwise equal")
 
 
 def _text(value: object) -> str:

@@ -10,6 +10,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from troupe import __version__
 from troupe.cli.compare import compare
@@ -57,5 +58,6 @@ def main() -> None:
     try:
         app()
     except TroupeError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {_escaped(error)}")
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        console.print(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(error.exit_code)

@@ -18,9 +18,9 @@ def report(
 ) -> None:
     """Write a self-contained HTML page, and its figures as PNG beside it."""
     from troupe.analysis.report import write_report
-    from troupe.analysis.runs import find_runs
+    from troupe.analysis.runs import read_runs
 
-    records = find_runs(runs)
+    records = read_runs(runs)
     written = write_report(records, out or runs[0] / "report.html", price_per_hour=price_per_hour)
     if as_json:
         print_json({"report": str(written), "runs": [str(r.path) for r in records]})

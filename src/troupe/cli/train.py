@@ -127,9 +127,9 @@ def _sweep(
 
 def _write_report(paths: list[Path], output: Path, price_per_hour: float | None) -> Path:
     from troupe.analysis.report import write_report
-    from troupe.analysis.runs import find_runs
+    from troupe.analysis.runs import read_runs
 
-    return write_report(find_runs(paths), output, price_per_hour=price_per_hour)
+    return write_report(read_runs(paths), output, price_per_hour=price_per_hour)
 
 
 def _print_summary(summary: dict[str, Any], report: Path) -> None:

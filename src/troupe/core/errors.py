@@ -28,7 +28,7 @@ class EngineError(TroupeError):
     """A simulator could not go on."""
 
 
-class InterruptedRun(TroupeError):
+class InterruptedRun(TroupeError):  # noqa: N818 - it is no failure
     """The run was stopped by a signal after it wrote a checkpoint."""
 
     exit_code = 130

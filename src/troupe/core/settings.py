@@ -95,8 +95,14 @@ def validated(cls: type[SettingsType], value: Any, where: str = "") -> SettingsT
 
 
 def _first(error: ValidationError) -> Any:
-    """Return the first error; of a value that may be of several types, the one that got furthest."""
+    """Return the error to tell: an unknown key, which explains others, or else the first one.
+
+    Of a value that may be of several types it is the error of the type that fits furthest.
+    """
     details = error.errors()
+    for detail in details:
+        if detail["type"] == "extra_forbidden":
+            return detail
     same = [d for d in details if d["loc"][:1] == details[0]["loc"][:1]]
     return max(same, key=lambda d: len(d["loc"]))
 

@@ -131,9 +131,10 @@ def check_unknown_packs(case: Case) -> None:
             try:
                 access("no_such_pack")
             except UserError as error:
-                assert "no_such_pack" in str(error)
+                message = str(error)
             else:
                 raise AssertionError("an unknown pack was accepted")
+            assert "no_such_pack" in message, "the error does not name the pack"
 
 
 def check_driving_matters(case: Case) -> None:

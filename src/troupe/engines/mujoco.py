@@ -15,6 +15,7 @@ from mujoco.batch import MODEL_FIELDS, Batch, SimulationError
 from troupe.core.arrays import Ids
 from troupe.core.errors import EngineError, UserError, unknown
 from troupe.engines.base import EngineSpec, Fault, StepCounter, Steps, as_indices, check_pack
+from troupe.engines.mujoco_log import keep_log_out_of_files
 from troupe.engines.mujoco_packs import default_packs, robot_packs, user_packs
 from troupe.engines.mujoco_settings import MujocoSettings
 
@@ -46,7 +47,7 @@ class MujocoEngine:
         path = robot.model_path if robot is not None else settings.model
         assert path is not None
         keep_log_out_of_files()
-        self.model = compile_model(path)
+        self.model = compile_model(path, where=f"engines.{name}.model")
         if settings.timestep is not None:
             self.model.opt.timestep = float(settings.timestep / 10**9)
         timestep_ns = settings.timestep or Fraction(str(self.model.opt.timestep)) * 10**9
@@ -92,7 +93,7 @@ class MujocoEngine:
             self._parameters_written[rows] = self._constants_stale[rows] = True
 
     def advance(self, duration_ns: int, instances: Ids | None = None) -> None:
-        """Step the physics by a duration, then compute positions and velocities of the new state."""
+        """Step the physics by a duration, then compute what follows from the new state."""
         self._derive_constants()
         self._faults = []
         np.copyto(self._last_state, self.batch.state)
@@ -179,22 +180,19 @@ class MujocoEngine:
             self.batch.forward(ids, mujoco.mjtStage.mjSTAGE_VEL)
 
 
-def keep_log_out_of_files() -> None:
-    """Stop MuJoCo from writing MUJOCO_LOG.TXT into the working directory of whoever uses it."""
-    config = mujoco.MjLogConfig.get()
-    config.logto_file = False
-    config.set()
-
-
-def compile_model(path: Path) -> mujoco.MjModel:
+def compile_model(path: Path, where: str) -> mujoco.MjModel:
     """Return the compiled model of an MJCF or URDF file.
+
+    Args:
+        path: of the file.
+        where: the place in the user's input, for the message.
 
     Raises:
         UserError: if the file is missing or does not compile.
     """
     if not path.is_file():
-        raise UserError(f"model file '{path}' does not exist.")
+        raise UserError(f"{where}: file '{path}' does not exist.")
     try:
         return mujoco.MjModel.from_xml_path(str(path))
     except ValueError as error:
-        raise UserError(f"model file '{path}' does not compile: {error}") from error
+        raise UserError(f"{where}: '{path}' does not compile: {error}") from error

@@ -150,7 +150,9 @@ def _part(view: Any, binding: PackBinding, where: str) -> npt.NDArray[Any]:
     except AttributeError as error:
         raise UserError(f"{where}.field: {error}.") from error
     if not isinstance(part, np.ndarray) or not part.size:
-        raise UserError(f"{where}.field: '{binding.field}' of {binding.kind} '{view.name}' is no array.")
+        raise UserError(
+            f"{where}.field: '{binding.field}' of {binding.kind} '{view.name}' is no array."
+        )
     return part
 
 

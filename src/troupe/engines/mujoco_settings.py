@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from troupe.core import plugins
+from troupe.core.errors import unknown
 from troupe.core.settings import Settings, Timestep
 from troupe.engines.base import EngineSettings
 from troupe.robots import Robot
@@ -52,6 +53,14 @@ class MujocoSettings(EngineSettings):
     timestep: Timestep | None = None
     packs: dict[str, PackBinding] = {}
 
+    @field_validator("robot")
+    @classmethod
+    def _check_robot(cls, robot: str | None) -> str | None:
+        valid = plugins.names("troupe.robots")
+        if robot is not None and robot not in valid:
+            raise ValueError(str(unknown("robot", robot, valid)))
+        return robot
+
     @model_validator(mode="after")
     def _check_source(self) -> MujocoSettings:
         if (self.robot is None) == (self.model is None):
@@ -59,11 +68,7 @@ class MujocoSettings(EngineSettings):
         return self
 
     def load_robot(self) -> Robot | None:
-        """Return the robot, if one is named.
-
-        Raises:
-            UserError: if there is no robot of that name.
-        """
+        """Return the robot, if one is named."""
         if self.robot is None:
             return None
         robot: Robot = plugins.load("troupe.robots", self.robot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from troupe.core import UserError
@@ -51,9 +51,17 @@ def resolve_aliases(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def _section(description: dict[str, Any], name: str) -> dict[str, Any]:
-    description[name] = dict(description.get(name) or {})
+    given = description.get(name) or {}
+    if not isinstance(given, Mapping):
+        raise UserError(f"{name}: give a mapping of keys to values, not {given!r}.")
+    description[name] = dict(given)
     section: dict[str, Any] = description[name]
     return section
+
+
+def _check_count(alias: str, value: Any) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise UserError(f"learner.{alias}: give a whole number, at least 1, not {value!r}.")
 
 
 def _workers(description: dict[str, Any], value: Any) -> None:
@@ -61,21 +69,23 @@ def _workers(description: dict[str, Any], value: Any) -> None:
 
 
 def _horizon(description: dict[str, Any], value: Any) -> None:
-    step = (description.get("loop") or {}).get("step", "20ms")
-    if not isinstance(value, int):
-        raise UserError(f"learner.horizon: a whole number of steps, not {value!r}.")
-    _section(description, "task")["episode"] = format_duration(value * parse_duration(step))
+    step = _section(description, "loop").get("step", "20ms")
+    _check_count("horizon", value)
+    _section(description, "task")["episode"] = format_duration(value * parse_duration(str(step)))
 
 
 def _rollouts(description: dict[str, Any], value: Any) -> None:
     fleet = _section(description, "fleet")
-    fleet["instances"] = value * max(1, fleet.get("workers", 0))
+    _check_count("rollout_batchsize", value)
+    workers = fleet.get("workers", 0)
+    fleet["instances"] = value * (workers if isinstance(workers, int) and workers > 0 else 1)
 
 
 def _steps_per_task(description: dict[str, Any], value: Any) -> None:
     batch = description["learner"].get("batch")
-    if not isinstance(batch, int) or not isinstance(value, int) or value < 1:
-        raise UserError("learner.min_steps_per_task: a whole number of steps, beside the batch.")
+    _check_count("min_steps_per_task", value)
+    if not isinstance(batch, int):
+        raise UserError("learner.min_steps_per_task: give the batch too, as a whole number.")
     _section(description, "fleet")["instances"] = max(1, round(batch / value))
 
 

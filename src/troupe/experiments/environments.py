@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -32,7 +32,7 @@ class TroupeEnv(gymnasium.Env[Observation, npt.NDArray[Any]]):
     episodes are those of instance 0 of a simulation with that seed.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class TroupeVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]
     ``final_info``.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: dict[str, Any] = {
         "render_modes": [],
         "autoreset_mode": AutoresetMode.SAME_STEP,
     }
@@ -169,15 +169,15 @@ class TroupeVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]
             seed = [None] * self.num_envs
         if len(seed) != self.num_envs:
             raise ValueError(f"a seed for each of the {self.num_envs} instances, not {len(seed)}")
-        drawn = self.np_random.integers(MAX_SEED, size=self.num_envs) if self._unseeded.any() else ()
         return [
-            int(drawn[i]) if own is None and self._unseeded[i] else own
-            for i, own in enumerate(seed)
+            int(self.np_random.integers(MAX_SEED)) if own is None and unseeded else own
+            for own, unseeded in zip(seed, self._unseeded, strict=True)
         ]
 
     def _reset_seeded(self, ids: Ids, seeds: Sequence[int | None]) -> None:
-        seeded = np.array([i for i in ids if seeds[i] is not None], np.int64)
-        self._simulation.reset(seeded, seed=[seeds[i] % MAX_SEED for i in seeded])
+        given = {int(i): seed % MAX_SEED for i in ids if (seed := seeds[i]) is not None}
+        seeded = np.array(list(given), np.int64)
+        self._simulation.reset(seeded, seed=list(given.values()))
         self._unseeded[seeded] = False
         rest = np.setdiff1d(ids, seeded)
         if len(rest):
@@ -225,7 +225,9 @@ def _simulation(
     if not isinstance(experiment, Experiment):
         experiment = load_experiment(experiment, overrides)
     if experiment.task is None:
-        raise UserError(f"experiment '{experiment.name}' has no task, so there is nothing to learn.")
+        raise UserError(
+            f"experiment '{experiment.name}' has no task, so there is nothing to learn."
+        )
     return Simulation(experiment, num_instances, num_threads=num_threads)
 
 
@@ -234,5 +236,7 @@ def _reset_mask(options: dict[str, Any], num_envs: int) -> npt.NDArray[np.bool_]
     if mask is None:
         return np.ones(num_envs, np.bool_)
     if not isinstance(mask, np.ndarray) or mask.shape != (num_envs,) or mask.dtype != np.bool_:
-        raise ValueError(f"options['reset_mask']: a bool array of shape ({num_envs},), not {mask!r}")
+        raise ValueError(
+            f"options['reset_mask']: a bool array of shape ({num_envs},), not {mask!r}"
+        )
     return mask

@@ -49,7 +49,7 @@ def read_description(source: str | Path) -> Description:
     if str(source) in catalog_names():
         text = resources.files("troupe.experiments.catalog").joinpath(f"{source}.yaml").read_text()
     elif path.is_file():
-        text = path.read_text()
+        text = _read_text(path)
     elif path.suffix in (".yaml", ".yml"):
         raise UserError(f"experiment file '{source}' does not exist.")
     else:
@@ -58,7 +58,10 @@ def read_description(source: str | Path) -> Description:
     if not isinstance(description, dict):
         raise UserError(f"{source}: an experiment is a mapping of keys to values.")
     if "base" in description:
-        return merge(read_description(description.pop("base")), description)
+        base = description.pop("base")
+        if base not in catalog_names():
+            raise unknown("experiment", str(base), catalog_names(), f"{source}: base")
+        return merge(read_description(base), description)
     return description
 
 
@@ -115,6 +118,13 @@ def _typed(group: str, value: Any, where: str) -> Any:
         raise UserError(f"{where}: give a mapping with a 'type'. Valid types: {names}.")
     cls = plugins.load(group, str(value["type"]), f"{where}.type")
     return validated(cls, value, where)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"experiment file '{path}' cannot be read: {error}.") from error
 
 
 def _parse_yaml(text: str, where: str) -> Any:

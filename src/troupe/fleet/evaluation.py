@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,13 @@ import numpy.typing as npt
 
 from troupe.core import Streams
 from troupe.core.arrays import Array
+from troupe.episodes.accuracy import (
+    accuracy,
+    paper_accuracy_mm,
+    pose_accuracy_mm,
+    pose_repeatability_mm,
+    repeatability_mm,
+)
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import Simulation
 from troupe.policies import Policy
@@ -125,7 +132,7 @@ def evaluate(experiment: Experiment, policy: Policy, episodes: int, seed: int) -
     if "success" in outcome:
         result["success_rate"] = float(outcome["success"].mean())
     if "error_m" in outcome:
-        result["accuracy_mm"] = accuracy_mm(outcome["error_m"])
+        result["accuracy_mm"] = accuracy(outcome["error_m"])
         result |= repeated_poses(experiment, policy, seed)
     return result
 
@@ -151,15 +158,16 @@ def repeated_poses(experiment: Experiment, policy: Policy, seed: int) -> dict[st
     outcome = evaluator.run(policy, seed, prepare=repeat_targets, observation_noise=noise)
     evaluator.close()
     attained = outcome["position"].reshape(commanded.shape)
-    poses = [iso9283_mm(a, c[0]) for a, c in zip(attained, commanded, strict=True)]
-    runs, targets = attained[:, :PAPER_RUNS], commanded[:, :PAPER_RUNS]
-    repeatability = rms_mm(runs - runs.mean(axis=1, keepdims=True))
+    targets = commanded[:, 0]
+    runs = attained[:, :PAPER_RUNS]
+    repeatability = _mean(repeatability_mm(r) for r in runs)
+    paper_accuracy = _mean(paper_accuracy_mm(r, t) for r, t in zip(runs, targets, strict=True))
     return {
         "repeatability_mm": repeatability,
-        "paper": {"accuracy_mm": rms_mm(runs - targets), "repeatability_mm": repeatability},
+        "paper": {"accuracy_mm": paper_accuracy, "repeatability_mm": repeatability},
         "iso9283": {
-            "ap_mm": float(np.mean([ap for ap, _ in poses])),
-            "rp_mm": float(np.mean([rp for _, rp in poses])),
+            "ap_mm": _mean(pose_accuracy_mm(a, t) for a, t in zip(attained, targets, strict=True)),
+            "rp_mm": _mean(pose_repeatability_mm(a) for a in attained),
             "poses": ISO_POSES,
             "cycles": ISO_CYCLES,
             "noise": NOISE,
@@ -167,34 +175,5 @@ def repeated_poses(experiment: Experiment, policy: Policy, seed: int) -> dict[st
     }
 
 
-def accuracy_mm(error_m: Array) -> dict[str, float]:
-    """Return mean, median, 95th and 99th percentile and maximum of errors (n,), in mm."""
-    error_mm = error_m * 1e3
-    return {
-        "mean": float(error_mm.mean()),
-        "median": float(np.median(error_mm)),
-        "p95": float(np.quantile(error_mm, 0.95)),
-        "p99": float(np.quantile(error_mm, 0.99)),
-        "max": float(error_mm.max()),
-    }
-
-
-def rms_mm(difference_m: Array) -> float:
-    """Return the root of the mean squared length of differences (..., 3), in mm."""
-    return float(np.sqrt((difference_m**2).sum(axis=-1).mean()) * 1e3)
-
-
-def iso9283_mm(attained_m: Array, commanded_m: Array) -> tuple[float, float]:
-    """Return the pose accuracy AP and repeatability RP of ISO 9283, in mm.
-
-    AP = |p_mean - p_c|; RP = l_mean + 3 S_l, for the distances l_j = |p_j - p_mean| and their
-    standard deviation S_l with n - 1.
-
-    Args:
-        attained_m: (n, 3).
-        commanded_m: (3,).
-    """
-    centre = attained_m.mean(axis=0)
-    distance = np.linalg.norm(attained_m - centre, axis=1)
-    accuracy = np.linalg.norm(centre - commanded_m)
-    return float(accuracy * 1e3), float((distance.mean() + 3 * distance.std(ddof=1)) * 1e3)
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))

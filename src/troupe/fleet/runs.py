@@ -127,7 +127,7 @@ class RunDirectory:
         with directory_atomic(path) as aside:
             save_policy(policy, aside / "policy.safetensors")
             for name, arrays in groups.items():
-                contiguous = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+                contiguous = {k: np.asarray(v, order="C") for k, v in arrays.items()}
                 save_file(contiguous, aside / f"{name}.safetensors")
             content = {"digest": digest, "counters": counters, "groups": list(groups)}
             write_atomic(aside / "checkpoint.json", json.dumps(content))

@@ -14,13 +14,15 @@ from troupe.core.files import write_atomic
 from troupe.policies.mlp import Activation, MlpPolicy
 
 FORMAT = "troupe-policy-1"
+METADATA = "troupe"
+"""The one key of the file's metadata: the order of several would differ from file to file."""
 
 
 def save_policy(policy: MlpPolicy, path: Path) -> None:
     """Write a policy to a file, which appears whole or not at all."""
     tensors = {**policy.parameters, "observation.mean": policy.mean, "observation.scale": policy.scale}
     about = {"format": FORMAT, "activation": policy.activation, "version": policy.version}
-    write_atomic(path, save(tensors, {key: json.dumps(value) for key, value in about.items()}))
+    write_atomic(path, save(tensors, {METADATA: json.dumps(about)}))
 
 
 def load_policy(path: Path) -> MlpPolicy:
@@ -33,7 +35,7 @@ def load_policy(path: Path) -> MlpPolicy:
         raise UserError(f"policy file '{path}' does not exist.")
     try:
         with safe_open(path, framework="numpy") as file:
-            about = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            about = json.loads((file.metadata() or {}).get(METADATA, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, ValueError) as error:
         raise UserError(f"policy file '{path}' is cut short or damaged: {error}") from error

@@ -57,7 +57,8 @@ class Robot:
         attribute for them.
         """
         root = ET.parse(model_path).getroot()
-        velocity_limits = _numbers(_find(root, "custom/numeric[@name='joint_velocity_limit']"), "data")
+        limits = _find(root, "custom/numeric[@name='joint_velocity_limit']")
+        velocity_limits = _numbers(limits, "data")
         home = _numbers(_find(root, "keyframe/key[@name='home']"), "qpos")
         joints: list[Joint] = []
         body = _find(root, "worldbody/body")
@@ -139,9 +140,16 @@ class Robot:
         return frames
 
     def max_reach(self) -> float:
-        """Return the length of the chain after joint 1, a bound on the reach, in metres."""
-        offsets = [joint.offset for joint in self.joints[1:]]
-        return float(sum(np.linalg.norm(o) for o in [*offsets, self.tool_offset]))
+        """Return a bound on the tool's distance from joint 1, in metres.
+
+        It is the length of the chain after joint 1. If all axes are parallel, lengths and distance
+        are taken across them, since what lies along them is the same in every pose.
+        """
+        offsets = np.array([*(joint.offset for joint in self.joints[1:]), self.tool_offset])
+        axes = np.array([joint.axis for joint in self.joints])
+        if (axes == axes[0]).all():
+            offsets = np.cross(offsets, axes[0] / np.linalg.norm(axes[0]))
+        return float(np.linalg.norm(offsets, axis=1).sum())
 
 
 def _rotation(axis: Array, angle: Array) -> Array:

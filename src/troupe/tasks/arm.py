@@ -72,8 +72,8 @@ class ReachTask(Task):
         """
         self._rules = rules
         self._robot = robot
-        packs = ("joint_position", "joint_velocity", "tool_position", "tool_velocity")
-        packs += ("tool_rotation", "contacts")
+        packs = ["joint_position", "joint_velocity", "tool_position", "tool_velocity"]
+        packs += ["tool_rotation", "contacts"]
         self._packs = {pack: f"{engine}.{pack}" for pack in packs}
         for pack in self._packs.values():
             world.output(pack)

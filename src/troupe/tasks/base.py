@@ -44,7 +44,7 @@ class Task(Protocol):
         """Return which episodes ended by themselves, (N,); time limits are not the task's."""
 
     def truncated(self, world: World) -> Bools:
-        """Return which episodes the world itself cut off, (N,); none, unless a task overrides it."""
+        """Return which episodes the world itself cut off, (N,); none unless overridden."""
         return np.zeros(world.num_instances, np.bool_)
 
     def metrics(self, world: World) -> dict[str, Array]:

@@ -24,7 +24,8 @@ def position_command(action: npt.NDArray[np.floating], robot: Robot) -> Array:
         (N, dof), rad.
     """
     low, high = robot.position_limits
-    return low + (clip(action, -1.0, 1.0) + 1.0) * 0.5 * (high - low)
+    command: Array = low + (clip(action, -1.0, 1.0) + 1.0) * 0.5 * (high - low)
+    return command
 
 
 def rate_limited(command: Array, desired: Array, max_change: Array) -> Array:

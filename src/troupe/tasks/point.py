@@ -62,7 +62,7 @@ PUBLISHED = {
             "Collision": (-0.40028, 0.095615, 0.72466),
         },
         box=((-0.5, -0.2, 0.25), (-0.5, 0.2, 0.25)),
-        rotation=np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]),
+        rotation=np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]]),
     ),
 }
 """By robot. The rotation is the quaternion wxyz (0, 1/sqrt(2), 1/sqrt(2), 0)."""

@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from troupe.core import World
+from troupe.core.arrays import Array
 from troupe.robots import Robot
 from troupe.tasks import rewards
-from troupe.tasks.arm import ReachRules, ReachTask
+from troupe.tasks.arm import Errors, ReachRules, ReachTask
 from troupe.tasks.base import TaskSettings
 from troupe.tasks.control import ActionMode
 from troupe.tasks.robot import robot_of
@@ -55,16 +56,19 @@ class ReachSettings(TaskSettings):
             action=self.action,
             orientation=self.orientation,
             observe_command=True,
-            reward=lambda errors: (
-                rewards.precise(errors.distance_m, self.precision_m)
-                + self.orientation * rewards.precise(errors.angle_rad, self.precision_rad)
-            ),
+            reward=self._reward,
             reached=lambda errors: (
                 (errors.distance_m < self.threshold_m) & (errors.angle_rad < self.threshold_rad)
             ),
             ends_when_reached=False,
         )
         return ReachTask(rules, engine, robot, world, step_ns)
+
+    def _reward(self, errors: Errors) -> Array:
+        reward = rewards.precise(errors.distance_m, self.precision_m)
+        if self.orientation:
+            reward = reward + rewards.precise(errors.angle_rad, self.precision_rad)
+        return reward
 
     def _targets(self, robot: Robot) -> Targets:
         if self.target == "random":

@@ -33,7 +33,8 @@ def precise(error: Array, scale: float) -> Array:
         error: (N,), m or rad.
         scale: of the peak, in the unit of the error.
     """
-    return -error + scale / (error + scale) - 1.0
+    reward: Array = -error + scale / (error + scale) - 1.0
+    return reward
 
 
 def scara_point(distance_m: Array, threshold_m: float) -> Array:
@@ -42,7 +43,8 @@ def scara_point(distance_m: Array, threshold_m: float) -> Array:
     e = distance / sqrt(3); 1 - e where e is below the threshold, else -e.
     """
     rms = distance_m / np.sqrt(3.0)
-    return np.where(rms < threshold_m, 1.0 - rms, -rms)
+    reward: Array = np.where(rms < threshold_m, 1.0 - rms, -rms)
+    return reward
 
 
 def mara_point(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from troupe.core.arrays import Array
 from troupe.core.errors import UserError
@@ -14,6 +15,9 @@ from troupe.robots import Robot
 from troupe.robots.kinematics import solve_position
 
 CANDIDATES = 4
+
+SHOULDER_CLEARANCES = 1.5
+"""Distance of joints 4 and on from joint 1, in clearances: links are thicker than lines."""
 
 
 class Targets(Protocol):
@@ -28,7 +32,8 @@ class ReachableTargets:
 
     Joint angles are drawn uniformly within the limits less a margin, and the tool pose follows by
     forward kinematics, so that every target can be reached. The first candidate is taken whose
-    joints and tool keep clear of the floor and whose tool keeps clear of the base axis.
+    joints and tool keep clear of the floor and the shoulder, and whose tool keeps clear of the base
+    axis.
     """
 
     def __init__(self, robot: Robot, joint_margin_rad: float, clearance_m: float) -> None:
@@ -61,23 +66,31 @@ class ReachableTargets:
 
     def draw(self, rng: Sequence[Generator]) -> Array:
         """Return one tool frame from each stream of randomness, (n, 4, 4)."""
-        frames = np.empty((len(rng), 4, 4))
+        return self._robot.tool_pose(self.draw_joint_positions(rng))
+
+    def draw_joint_positions(self, rng: Sequence[Generator]) -> Array:
+        """Return angles that attain one target from each stream of randomness, (n, dof), rad."""
+        angles = np.empty((len(rng), len(self._low)))
         pending = np.arange(len(rng))
         while len(pending):
             shape = (CANDIDATES, len(self._low))
-            candidates = np.stack([rng[i].uniform(self._low, self._high, shape) for i in pending])
-            links = self._robot.link_frames(candidates)
-            valid = self._is_clear(links)
-            frames[pending] = links[np.arange(len(pending)), valid.argmax(axis=1), -1]
+            candidates = np.stack(
+                [rng[int(i)].uniform(self._low, self._high, shape) for i in pending]
+            )
+            valid = self._is_clear(self._robot.link_frames(candidates))
+            angles[pending] = candidates[np.arange(len(pending)), valid.argmax(axis=1)]
             pending = pending[~valid.any(axis=1)]
-        return frames
+        return angles
 
-    def _is_clear(self, links: Array) -> Array:
-        heights = links[..., 2:, 2, 3]
-        from_axis = links[..., -1, :2, 3] - links[..., 0, :2, 3]
+    def _is_clear(self, links: Array) -> npt.NDArray[np.bool_]:
+        positions = links[..., :3, 3]
+        from_axis = positions[..., -1, :2] - positions[..., 0, :2]
         distance = np.hypot(from_axis[..., 0], from_axis[..., 1])
-        high_enough = (heights > self._clearance_m).all(axis=-1)
-        clear: Array = high_enough & (distance > self._clearance_m)
+        high_enough = (positions[..., 2:, 2] > self._clearance_m).all(axis=-1)
+        # an arm that folds back onto its shoulder would collide with itself
+        from_shoulder = np.linalg.norm(positions[..., 3:, :] - positions[..., :1, :], axis=-1)
+        unfolded = (from_shoulder > SHOULDER_CLEARANCES * self._clearance_m).all(axis=-1)
+        clear: npt.NDArray[np.bool_] = high_enough & unfolded & (distance > self._clearance_m)
         return clear
 
 
@@ -125,5 +138,5 @@ def check_reachable(robot: Robot, position: Array, where: str) -> None:
         base = ", ".join(f"{x:g}" for x in robot.joints[0].offset)
         raise UserError(
             f"{where}: ({shown}) m is outside the workspace of {robot.name}, which reaches "
-            f"{robot.max_reach():.3f} m from its first joint at ({base}) m within its joint limits."
+            f"at most {robot.max_reach():.3f} m from its first joint at ({base}) m."
         )

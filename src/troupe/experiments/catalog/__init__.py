@@ -1,0 +1,1 @@
+"""The bundled experiments, one YAML file each."""

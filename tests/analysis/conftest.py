@@ -1,12 +1,14 @@
 """Run directories as training leaves them, without any training."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import yaml
 
 from troupe.experiments.load import load_experiment
@@ -69,7 +71,25 @@ def evaluation(seed: int = 0, error: bool = True) -> dict[str, Any]:
     return made
 
 
-def make_run(
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Write a run directory under tmp_path, by its name there."""
+    return lambda name, **settings: write_run(tmp_path / name, **settings)
+
+
+@pytest.fixture
+def sweep(make_run: MakeRun, tmp_path: Path) -> Path:
+    """Two numbers of workers, two seeds."""
+    for workers in (1, 4):
+        for seed in (0, 1):
+            make_run(f"sweep/workers-{workers}-seed-{seed}", seed=seed, workers=workers)
+    return tmp_path / "sweep"
+
+
+def write_run(
     path: Path,
     seed: int = 0,
     workers: int = 0,
@@ -78,8 +98,12 @@ def make_run(
     updates: int = 60,
     error: bool = True,
     ended: bool = True,
+    columns: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a run directory; one that has not ended has no summary and no evaluation."""
+    """Write a run directory; one that has not ended has no summary and no evaluation.
+
+    `columns` stand in the metrics instead of those made up.
+    """
     path.mkdir(parents=True)
     given = (f"seed={seed}", f"fleet.workers={workers}", *overrides)
     resolved = load_experiment(experiment, given).resolved()
@@ -97,22 +121,22 @@ def make_run(
         "started": f"2025-01-01T00:0{seed % 10}:00+00:00",
     }
     (path / "provenance.json").write_text(json.dumps(provenance))
-    columns = metrics(seed, workers, updates, error)
-    pq.write_table(pa.table(columns), path / "metrics.parquet")
+    measured = metrics(seed, workers, updates, error) | dict(columns or {})
+    pq.write_table(pa.table(measured), path / "metrics.parquet")
     if ended:
-        wall_s = float(columns["wall_s"][-1])
+        wall_s = float(measured["wall_s"][-1])
         summary = {
             "run": str(path),
             "experiment": resolved["name"],
             "seed": seed,
             "workers": workers,
-            "steps": int(columns["steps"][-1]),
+            "steps": int(measured["steps"][-1]),
             "wall_s": wall_s,
             "startup_s": 2.5 + workers,
-            "steps_per_s": float(columns["steps"][-1]) / wall_s,
+            "steps_per_s": float(measured["steps"][-1]) / wall_s,
             "updates": updates,
             "dropped_steps": 0,
-            "attempts": int(columns["attempts"][-1]),
+            "attempts": int(measured["attempts"][-1]),
             "stop_reason": "steps",
             "learned": {"attempts": 640 + 10 * seed, "steps": 60_000, "wall_s": wall_s / 4},
             "evaluation": evaluation(seed, error),

@@ -1,0 +1,26 @@
+from collections.abc import Callable
+
+import pytest
+
+from troupe.experiments.load import load_experiment
+from troupe.experiments.schema import Experiment
+
+SMALL = (
+    "fleet.instances=16",
+    "learner.batch=256",
+    "learner.minibatch=64",
+    "learner.epochs=2",
+    "learner.hidden=[16,16]",
+    "task.episode=400ms",
+    "evaluation.episodes=5",
+)
+
+
+@pytest.fixture
+def small() -> Callable[..., Experiment]:
+    """A SCARA experiment of a few seconds; `steps` and more overrides can be given."""
+
+    def make(*overrides: str, steps: int = 1024) -> Experiment:
+        return load_experiment("scara-reach", [*SMALL, f"steps={steps}", *overrides])
+
+    return make

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from troupe.experiments.simulation import Simulation
+from troupe.fleet.sampler import Sampler
+from troupe.policies import MlpPolicy
+
+T = 30  # with episodes of 20 steps, each instance ends one
+
+
+@pytest.fixture
+def policy() -> MlpPolicy:
+    rng = np.random.default_rng(0)
+    parameters = {
+        "actor.0.weight": rng.standard_normal((15, 3)).astype(np.float32),
+        "actor.0.bias": np.zeros(3, np.float32),
+        "log_std": np.zeros(3, np.float32),
+    }
+    return MlpPolicy(parameters, np.zeros(15, np.float32), np.ones(15, np.float32), version=5)
+
+
+def make_sampler(small, num_instances=16, first_instance=0) -> Sampler:
+    simulation = Simulation(small(), num_instances, seed=3, first_instance=first_instance)
+    return Sampler(simulation, seed=3, noise_size=3)
+
+
+def test_every_step_carries_its_provenance(small, policy):
+    fragment = make_sampler(small).sample(policy, T).fragment
+    assert (fragment.version == 5).all()
+    np.testing.assert_array_equal(fragment.time_ns[:, 0] // 20_000_000, [*range(20), *range(10)])
+    again = policy.act(fragment.observation[0])
+    noise = (fragment.action[0] - again.action) / np.exp(policy.parameters["log_std"])
+    expected = -0.5 * (noise**2).sum(axis=1) - 1.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(fragment.log_prob[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_episodes_that_end_are_truncated_with_their_last_observation(small, policy):
+    sampler = make_sampler(small)
+    sample = sampler.sample(policy, T)
+    fragment, episodes = sample.fragment, sample.episodes
+    assert fragment.truncated[19].all()
+    assert fragment.truncated.sum() == 16
+    assert not fragment.terminated.any()
+    np.testing.assert_array_equal(episodes["instance"], np.arange(16))
+    np.testing.assert_allclose(episodes["return"], fragment.reward[:20].sum(axis=0), rtol=1e-5)
+    # the next observations are the first of new episodes: the arm is at home again, joints at 0
+    np.testing.assert_allclose(fragment.observation[20][:, :3], 0, atol=1e-6)
+    error = np.linalg.norm(fragment.final_observation[:, 3:6], axis=1)
+    np.testing.assert_allclose(error, episodes["error_m"], rtol=1e-5)
+
+
+def test_a_range_of_instances_samples_what_all_of_them_do(small, policy):
+    whole = make_sampler(small).sample(policy, T).fragment
+    part = make_sampler(small, 5, first_instance=6).sample(policy, T).fragment
+    np.testing.assert_array_equal(part.action, whole.action[:, 6:11])
+    np.testing.assert_array_equal(part.reward, whole.reward[:, 6:11])
+    np.testing.assert_array_equal(part.observation, whole.observation[:, 6:11])
+
+
+def test_it_goes_on_from_a_snapshot_bit_for_bit(small, policy):
+    first, second = make_sampler(small), make_sampler(small)
+    first.sample(policy, 27)
+    second.restore(first.snapshot())
+    expected, found = (s.sample(policy, T) for s in (first, second))
+    np.testing.assert_array_equal(found.fragment.observation, expected.fragment.observation)
+    np.testing.assert_array_equal(found.episodes["return"], expected.episodes["return"])
+
+
+def test_a_fault_cuts_one_episode_off_and_is_described(small, policy):
+    sampler, undisturbed = make_sampler(small), make_sampler(small)
+    sampler.sample(policy, 3)
+    undisturbed.sample(policy, 3)
+    sampler.simulation.world.write("arm.joint_velocity", [[np.nan] * 3], np.array([4]))
+    sample, expected = sampler.sample(policy, 5), undisturbed.sample(policy, 5)
+    (fault,) = sample.faults
+    assert (fault.instance, fault.episode, fault.episode_step) == (4, 0, 4)
+    assert sample.fragment.truncated[0, 4]
+    others = np.arange(16) != 4
+    np.testing.assert_array_equal(
+        sample.fragment.observation[:, others], expected.fragment.observation[:, others]
+    )
+    assert np.isfinite(sample.fragment.observation).all()

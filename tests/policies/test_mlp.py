@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from troupe.policies import MlpPolicy
+from troupe.policies.base import ActionNoise
+from troupe.policies.mlp import BLOCK, Activation
+
+OBSERVATIONS, ACTIONS = 5, 3
+
+
+def make_policy(activation: Activation = "tanh", *, continuous: bool = True) -> MlpPolicy:
+    rng = np.random.default_rng(0)
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    parameters = {
+        "actor.0.weight": normal(OBSERVATIONS, 16),
+        "actor.0.bias": normal(16),
+        "actor.1.weight": normal(16, ACTIONS),
+        "actor.1.bias": normal(ACTIONS),
+    }
+    if continuous:
+        parameters["log_std"] = np.array([-1.0, 0.0, 0.5], np.float32)
+    return MlpPolicy(parameters, normal(OBSERVATIONS), np.full(OBSERVATIONS, 0.5, np.float32), activation)
+
+
+def observations(n: int) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((n, OBSERVATIONS)).astype(np.float32)
+
+
+def test_forward_is_the_network_on_normalised_observations():
+    policy, x = make_policy(), observations(4).astype(np.float64)
+    p = policy.parameters
+    hidden = np.tanh((x - policy.mean) * policy.scale @ p["actor.0.weight"] + p["actor.0.bias"])
+    expected = hidden @ p["actor.1.weight"] + p["actor.1.bias"]
+    np.testing.assert_allclose(policy.forward(x.astype(np.float32)), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 8), (8, 16), (3, 7), (5, 21), (30, 31)])
+def test_rows_do_not_depend_on_how_instances_are_divided(first: int, last: int):
+    policy, x = make_policy(), observations(4 * BLOCK)
+    whole = policy.forward(x)
+    np.testing.assert_array_equal(policy.forward(x[first:last], first), whole[first:last])
+
+
+def test_gaussian_log_prob_is_that_of_scipy():
+    policy, x = make_policy(), observations(6)
+    noise = np.random.default_rng(2).standard_normal((6, ACTIONS)).astype(np.float32)
+    step = policy.act(x, noise)
+    expected = norm.logpdf(step.action, policy.forward(x), np.exp(policy.parameters["log_std"]))
+    np.testing.assert_allclose(step.log_prob, expected.sum(axis=1), rtol=1e-4, atol=1e-4)
+
+
+def test_without_noise_the_action_is_the_mean():
+    policy, x = make_policy(), observations(6)
+    np.testing.assert_array_equal(policy.act(x).action, policy.forward(x))
+
+
+def test_categories_are_drawn_with_the_probabilities_of_the_logits():
+    policy = make_policy(continuous=False)
+    x = np.repeat(observations(1), 20_000, axis=0)
+    noise = np.random.default_rng(3).standard_normal((len(x), 1)).astype(np.float32)
+    step = policy.act(x, noise)
+    logits = policy.forward(x[:1])[0]
+    expected = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(np.bincount(step.action) / len(x), expected, atol=0.02)
+    np.testing.assert_allclose(np.exp(step.log_prob), expected[step.action], rtol=1e-5)
+    assert policy.act(x[:1]).action[0] == logits.argmax()
+
+
+def test_noise_depends_on_global_id_and_step_only():
+    together = ActionNoise(0, 0, 10, 2)
+    alone = ActionNoise(0, 7, 1, 2)
+    for _ in range(ActionNoise.BLOCK + 3):
+        np.testing.assert_array_equal(together.draw()[7:8], alone.draw())
+    later = ActionNoise(0, 0, 10, 2)
+    later.step = together.step
+    np.testing.assert_array_equal(later.draw(), together.draw())

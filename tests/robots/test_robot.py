@@ -1,0 +1,109 @@
+import mujoco
+import numpy as np
+import pytest
+
+from troupe.core import plugins
+from troupe.robots import Robot
+from troupe.robots.kinematics import position_jacobian, solve_position
+
+SCARA: Robot = plugins.load("troupe.robots", "scara")
+MARA: Robot = plugins.load("troupe.robots", "mara")
+ROBOTS = pytest.mark.parametrize("robot", [SCARA, MARA], ids=lambda robot: robot.name)
+
+
+@pytest.mark.parametrize(
+    ("robot", "position_m"),
+    [(SCARA, (0.4102, -0.0313, 0.3746)), (MARA, (-0.001054, 0.0, 0.889191))],
+    ids=["scara", "mara"],
+)
+def test_tool_stands_at_the_published_position_when_all_angles_are_0(
+    robot: Robot, position_m: tuple[float, float, float]
+) -> None:
+    pose = robot.tool_pose(np.zeros(len(robot.joints)))
+    np.testing.assert_allclose(pose[:3, 3], position_m, atol=1e-9)
+    np.testing.assert_allclose(pose[:3, :3], np.eye(3), atol=1e-15)
+
+
+def test_limits_are_the_published_ones() -> None:
+    np.testing.assert_allclose(SCARA.position_limits, [[-3.1416] * 3, [3.1416] * 3])
+    np.testing.assert_allclose(MARA.position_limits[1], [3.1416, 2.35, 2.61, 3.14, 2.56, 3.14])
+    np.testing.assert_allclose(SCARA.velocity_limits, 10.0)
+    np.testing.assert_allclose(MARA.velocity_limits, 1.57)
+
+
+@pytest.mark.parametrize(
+    ("robot", "effort"),
+    [(SCARA, [10, 10, 10]), (MARA, [104, 104, 69, 69, 34, 34])],
+    ids=["scara", "mara"],
+)
+def test_actuators_keep_the_published_effort(robot: Robot, effort: list[float]) -> None:
+    model = mujoco.MjModel.from_xml_path(str(robot.model_path))
+    np.testing.assert_allclose(model.actuator_forcerange[:, 1], effort)
+    np.testing.assert_allclose(model.actuator_forcerange[:, 0], np.negative(effort))
+
+
+@ROBOTS
+def test_forward_kinematics_agree_with_mujoco(robot: Robot) -> None:
+    model = mujoco.MjModel.from_xml_path(str(robot.model_path))
+    data = mujoco.MjData(model)
+    low, high = robot.position_limits
+    angles = np.random.default_rng(0).uniform(low, high, (100, len(low)))
+    poses = robot.tool_pose(angles)
+    for q, pose in zip(angles, poses, strict=True):
+        data.qpos[:] = q
+        mujoco.mj_kinematics(model, data)
+        site = data.site("tool")
+        np.testing.assert_allclose(pose[:3, 3], site.xpos, atol=1e-12)
+        np.testing.assert_allclose(pose[:3, :3], site.xmat.reshape(3, 3), atol=1e-12)
+
+
+@ROBOTS
+def test_jacobian_is_the_derivative_of_the_position(robot: Robot) -> None:
+    low, high = robot.position_limits
+    angles = np.random.default_rng(1).uniform(low, high, (20, len(low)))
+    jacobian = position_jacobian(robot, angles)
+    for i in range(len(low)):
+        step = np.zeros(len(low))
+        step[i] = 1e-6
+        ahead, behind = robot.tool_pose(angles + step), robot.tool_pose(angles - step)
+        numeric = (ahead - behind)[:, :3, 3] / 2e-6
+        np.testing.assert_allclose(jacobian[:, :, i], numeric, atol=1e-8)
+
+
+@ROBOTS
+def test_inverse_kinematics_bring_the_tool_there_within_the_limits(robot: Robot) -> None:
+    low, high = robot.position_limits
+    angles = np.random.default_rng(2).uniform(low, high, (10, len(low)))
+    for position in robot.tool_pose(angles)[:, :3, 3]:
+        solution = solve_position(robot, position)
+        assert solution is not None
+        assert (low <= solution).all()
+        assert (solution <= high).all()
+        assert np.linalg.norm(robot.tool_pose(solution)[:3, 3] - position) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("robot", "position"),
+    [(SCARA, (0.42, -0.0313, 0.3746)), (SCARA, (0.3, 0.0, 0.40)), (MARA, (0.0, 0.0, 1.3))],
+    ids=["too far", "too high", "too far up"],
+)
+def test_inverse_kinematics_find_nothing_out_of_reach(
+    robot: Robot, position: tuple[float, float, float]
+) -> None:
+    assert solve_position(robot, np.array(position)) is None
+
+
+@ROBOTS
+def test_tool_never_goes_beyond_the_stated_reach(robot: Robot) -> None:
+    low, high = robot.position_limits
+    angles = np.random.default_rng(3).uniform(low, high, (1000, len(low)))
+    frames = robot.link_frames(angles)
+    from_joint_1 = frames[:, -1, :3, 3] - frames[:, 0, :3, 3]
+    if robot is SCARA:
+        from_joint_1[:, 2] = 0
+    distance = np.linalg.norm(from_joint_1, axis=1)
+    assert distance.max() <= robot.max_reach()
+
+
+def test_reach_of_scara_is_the_published_one() -> None:
+    assert SCARA.max_reach() == pytest.approx(0.6952)
