@@ -21,7 +21,7 @@ for _name in catalog_names():
     if "task" in read_description(_name):
         gymnasium.register(
             id=environment_id(_name),
-            entry_point="troupe.experiments.environments:TroupeEnv",
+            entry_point="troupe.experiments.environments:make_environment",
             vector_entry_point="troupe.experiments.environments:TroupeVectorEnv",
             kwargs={"experiment": _name},
             max_episode_steps=None,  # the environment truncates its episodes itself

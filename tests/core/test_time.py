@@ -21,7 +21,9 @@ def test_a_quotient_stays_exact() -> None:
     assert parse_duration("1/240s") == 4_166_667
 
 
-@pytest.mark.parametrize("text", ["20", "ms", "20 parsecs", "-20ms", "1/0s", "", "20ms 3ms", "nans"])
+@pytest.mark.parametrize(
+    "text", ["20", "ms", "20 parsecs", "-20ms", "1/0s", "", "20ms 3ms", "nans"]
+)
 def test_anything_else_is_refused_with_the_units(text: str) -> None:
     with pytest.raises(UserError, match=r"not a duration.*ns, us, ms, s, min, h"):
         parse_duration(text)

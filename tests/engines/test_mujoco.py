@@ -138,7 +138,9 @@ def test_derived_constants_follow_a_model_parameter() -> None:
     engine = build(robot="scara", packs=bindings)
     engine.write("mass", 1.0, np.array([1]))
     engine.advance(0)
-    np.testing.assert_allclose(engine.read("subtree"), np.array([3, 2, 3, 3]) * 0.22652 + [0, 1, 0, 0])
+    np.testing.assert_allclose(
+        engine.read("subtree"), np.array([3, 2, 3, 3]) * 0.22652 + [0, 1, 0, 0]
+    )
 
 
 def test_a_reset_returns_model_parameters_too() -> None:

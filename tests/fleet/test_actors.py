@@ -49,7 +49,8 @@ def test_a_run_goes_on_with_another_number_of_workers(small, tmp_path):
     parts, rows = tmp_path / "parts", []
     experiment = small("fleet.workers=2", steps=2048)
     training = Training(
-        experiment, report=lambda row: rows.append(row) or (len(rows) == 3 and training.stop_requested.set())
+        experiment,
+        report=lambda row: rows.append(row) or (len(rows) == 3 and training.stop_requested.set()),
     )
     training.train(RunDirectory.create(parts, experiment))
     training.close()
@@ -72,7 +73,9 @@ def test_a_killed_worker_changes_nothing_but_the_count_of_restarts(small, tmp_pa
             killed.append(training_processes()[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    summary = run_training(small("fleet.workers=2", steps=2048), tmp_path / "storm", report=kill_one)
+    summary = run_training(
+        small("fleet.workers=2", steps=2048), tmp_path / "storm", report=kill_one
+    )
     assert len(killed) == summary["worker_restarts"] == 1
     assert summary["dropped_steps"] == 0
     assert_same_run(tmp_path / "calm", tmp_path / "storm")

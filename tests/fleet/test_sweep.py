@@ -9,7 +9,9 @@ def test_a_description_without_a_grid_is_one():
 
 
 def test_every_combination_has_a_name_that_tells_it():
-    found = combinations({"seed": {"grid_search": [0, 1]}, "fleet": {"workers": {"grid_search": [2, 4]}, "x": 1}})
+    found = combinations(
+        {"seed": {"grid_search": [0, 1]}, "fleet": {"workers": {"grid_search": [2, 4]}, "x": 1}}
+    )
     assert list(found) == [
         "seed=0,workers=2",
         "seed=0,workers=4",

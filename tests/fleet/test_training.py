@@ -78,7 +78,8 @@ def test_a_stopped_run_goes_on_bitwise_as_if_never_stopped(small, tmp_path, lag)
     parts = tmp_path / "parts"
     run = RunDirectory.create(parts, experiment)
     training = Training(
-        experiment, report=lambda row: rows.append(row) or (len(rows) == 3 and training.stop_requested.set())
+        experiment,
+        report=lambda row: rows.append(row) or (len(rows) == 3 and training.stop_requested.set()),
     )
     assert training.train(run) == "interrupted"
     training.close()
@@ -92,8 +93,21 @@ def test_a_stopped_run_goes_on_bitwise_as_if_never_stopped(small, tmp_path, lag)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_in_a_checkpoint_and_exit_code_130(small, tmp_path, number):
     run = tmp_path / "run"
-    overrides = [o for name in ("fleet.instances=16", "learner.batch=256", "learner.minibatch=64") for o in ("--set", name)]
-    command = [sys.executable, "-m", "troupe", "train", "scara-reach", "--out", str(run), *overrides]
+    overrides = [
+        o
+        for name in ("fleet.instances=16", "learner.batch=256", "learner.minibatch=64")
+        for o in ("--set", name)
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "troupe",
+        "train",
+        "scara-reach",
+        "--out",
+        str(run),
+        *overrides,
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not (run / "metrics.parquet").is_file():
         assert process.poll() is None, process.stderr.read()

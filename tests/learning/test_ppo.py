@@ -18,7 +18,9 @@ T, N = 16, 8
 SMALL = PPOSettings(batch=T * N, minibatch=32, epochs=2, hidden=(16, 16))
 
 
-def make_learner(settings: PPOSettings = SMALL, action: ArraySpec = CONTINUOUS, seed: int = 0) -> PPO:
+def make_learner(
+    settings: PPOSettings = SMALL, action: ArraySpec = CONTINUOUS, seed: int = 0
+) -> PPO:
     learner = settings.build(OBSERVATION, action, seed, num_updates=10)
     learner.prepare(T, N)
     return learner
@@ -57,15 +59,23 @@ def test_numpy_and_jax_agree_on_log_probabilities():
     policy = learner.policy()
     mean = policy.forward(fragment.observation[0])
     parameters = {"log_std": jnp.asarray(policy.parameters["log_std"])}
-    log_prob, _ = log_prob_and_entropy(parameters, jnp.asarray(mean), fragment.action[0])
+    log_prob, _ = log_prob_and_entropy(parameters, "normal", jnp.asarray(mean), fragment.action[0])
+    np.testing.assert_allclose(log_prob, fragment.log_prob[0], rtol=1e-4, atol=1e-5)
+
+
+def test_numpy_and_jax_agree_where_the_deviation_depends_on_the_state():
+    learner = make_learner(SMALL.model_copy(update={"std": "state"}))
+    fragment = sample(learner)
+    output = jnp.asarray(learner.policy().forward(fragment.observation[0]))
+    log_prob, _ = log_prob_and_entropy({}, "state-normal", output, fragment.action[0])
     np.testing.assert_allclose(log_prob, fragment.log_prob[0], rtol=1e-4, atol=1e-5)
 
 
 def test_entropy_of_a_gaussian_and_of_categories():
     parameters = {"log_std": jnp.array([0.0, np.log(2.0)])}
-    _, entropy = log_prob_and_entropy(parameters, jnp.zeros((1, 2)), jnp.zeros((1, 2)))
+    _, entropy = log_prob_and_entropy(parameters, "normal", jnp.zeros((1, 2)), jnp.zeros((1, 2)))
     np.testing.assert_allclose(entropy, np.log(2 * np.pi * np.e) + np.log(2.0), rtol=1e-6)
-    _, entropy = log_prob_and_entropy({}, jnp.zeros((1, 4)), jnp.zeros(1))
+    _, entropy = log_prob_and_entropy({}, "categorical", jnp.zeros((1, 4)), jnp.zeros(1))
     np.testing.assert_allclose(entropy, np.log(4.0), rtol=1e-6)
 
 
@@ -88,10 +98,13 @@ def test_the_loss_by_hand():
         target=jnp.array([1.0, 3.0]),
     )
     settings = PPOSettings(
-        normalise_advantages="none", value_coefficient=0.5, clip=0.2, entropy_coefficient=0.1,
+        normalise_advantages="none",
+        value_coefficient=0.5,
+        clip=0.2,
+        entropy_coefficient=0.1,
         kl_coefficient=2.0,
     )
-    loss, figures = _loss(parameters, settings, batch)
+    loss, figures = _loss(parameters, settings, "normal", batch)
     surrogate = (1.2 * 1 + 0.8 * -1) / 2
     value_loss = 0.5 * (1 + 9) / 2
     entropy = 0.5 * np.log(2 * np.pi * np.e)
@@ -102,9 +115,14 @@ def test_the_loss_by_hand():
     assert float(figures["clipped"]) == 1.0
 
 
-@pytest.mark.parametrize("action", [CONTINUOUS, DISCRETE], ids=["continuous", "discrete"])
-def test_it_learns_a_bandit(action: ArraySpec):
-    settings = SMALL.model_copy(update={"step_size": 1e-2, "schedule": "constant", "epochs": 5})
+@pytest.mark.parametrize(
+    ("action", "std"),
+    [(CONTINUOUS, "shared"), (CONTINUOUS, "state"), (DISCRETE, "shared")],
+    ids=["normal", "state-normal", "categorical"],
+)
+def test_it_learns_a_bandit(action: ArraySpec, std: str):
+    changes = {"step_size": 1e-2, "schedule": "constant", "epochs": 5, "std": std}
+    settings = SMALL.model_copy(update=changes)
     learner = make_learner(settings, action)
     before = sample(learner).reward.mean()
     for i in range(40):
@@ -145,7 +163,7 @@ def test_normalisation_travels_with_the_policy():
 
 def test_new_moments_of_returns_leave_the_values_as_they_are():
     rng = np.random.default_rng(0)
-    parameters = initial_parameters(OBSERVATION, CONTINUOUS, (16, 16), 1.0, rng)
+    parameters = initial_parameters(OBSERVATION, CONTINUOUS, "normal", (16, 16), 1.0, rng)
     state = State(
         parameters=jax.tree.map(jnp.asarray, parameters),
         optimiser=(),

@@ -4,13 +4,16 @@ from scipy.stats import norm
 
 from troupe.policies import MlpPolicy
 from troupe.policies.base import ActionNoise
-from troupe.policies.mlp import BLOCK, Activation
+from troupe.policies.mlp import BLOCK, LOG_STD_RANGE, Activation, Distribution
 
 OBSERVATIONS, ACTIONS = 5, 3
 
 
-def make_policy(activation: Activation = "tanh", *, continuous: bool = True) -> MlpPolicy:
+def make_policy(
+    activation: Activation = "tanh", distribution: Distribution = "normal"
+) -> MlpPolicy:
     rng = np.random.default_rng(0)
+    outputs = 2 * ACTIONS if distribution == "state-normal" else ACTIONS
 
     def normal(*shape: int) -> np.ndarray:
         return rng.standard_normal(shape).astype(np.float32)
@@ -18,12 +21,13 @@ def make_policy(activation: Activation = "tanh", *, continuous: bool = True) -> 
     parameters = {
         "actor.0.weight": normal(OBSERVATIONS, 16),
         "actor.0.bias": normal(16),
-        "actor.1.weight": normal(16, ACTIONS),
-        "actor.1.bias": normal(ACTIONS),
+        "actor.1.weight": normal(16, outputs),
+        "actor.1.bias": normal(outputs),
     }
-    if continuous:
+    if distribution == "normal":
         parameters["log_std"] = np.array([-1.0, 0.0, 0.5], np.float32)
-    return MlpPolicy(parameters, normal(OBSERVATIONS), np.full(OBSERVATIONS, 0.5, np.float32), activation)
+    mean, scale = normal(OBSERVATIONS), np.full(OBSERVATIONS, 0.5, np.float32)
+    return MlpPolicy(parameters, mean, scale, activation, distribution)
 
 
 def observations(n: int) -> np.ndarray:
@@ -53,13 +57,25 @@ def test_gaussian_log_prob_is_that_of_scipy():
     np.testing.assert_allclose(step.log_prob, expected.sum(axis=1), rtol=1e-4, atol=1e-4)
 
 
+def test_a_deviation_that_depends_on_the_state():
+    policy, x = make_policy(distribution="state-normal"), observations(6)
+    noise = np.random.default_rng(2).standard_normal((6, ACTIONS)).astype(np.float32)
+    assert policy.noise_size == ACTIONS
+    step = policy.act(x, noise)
+    mean, log_std = np.split(policy.forward(x), 2, axis=1)
+    std = np.exp(np.clip(log_std, *LOG_STD_RANGE))
+    np.testing.assert_allclose(step.action, mean + std * noise, rtol=1e-5)
+    expected = norm.logpdf(step.action, mean, std).sum(axis=1)
+    np.testing.assert_allclose(step.log_prob, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_without_noise_the_action_is_the_mean():
     policy, x = make_policy(), observations(6)
     np.testing.assert_array_equal(policy.act(x).action, policy.forward(x))
 
 
 def test_categories_are_drawn_with_the_probabilities_of_the_logits():
-    policy = make_policy(continuous=False)
+    policy = make_policy(distribution="categorical")
     x = np.repeat(observations(1), 20_000, axis=0)
     noise = np.random.default_rng(3).standard_normal((len(x), 1)).astype(np.float32)
     step = policy.act(x, noise)

@@ -51,7 +51,5 @@ def test_mara_reward_is_the_published_one(
     rms_m: float, angle_rad: float, collided: bool, orientation: bool, reward: float
 ) -> None:
     distance_m = np.array([rms_m * np.sqrt(3)])
-    found = rewards.mara_point(
-        distance_m, np.array([angle_rad]), np.array([collided]), orientation
-    )
+    found = rewards.mara_point(distance_m, np.array([angle_rad]), np.array([collided]), orientation)
     np.testing.assert_allclose(found, [reward], atol=1e-6)

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
-from troupe.episodes.accuracy import MM_PER_M
 from troupe.analysis.canvas import (
     PUBLISHED_COLOUR,
     axis_figures,
@@ -23,6 +22,7 @@ from troupe.analysis.canvas import (
 from troupe.analysis.curves import Band, band, curve, error_bound_m
 from troupe.analysis.groups import Group
 from troupe.analysis.words import millimetres
+from troupe.episodes.accuracy import MM_PER_M
 
 AXES = {"wall_s": "learning time (s)", "steps": "steps", "attempts": "attempts (episodes begun)"}
 

@@ -88,7 +88,7 @@ def _rendering() -> Check:
     try:
         renderer = mujoco.Renderer(mujoco.MjModel.from_xml_string("<mujoco/>"), 8, 8)
         renderer.close()
-    except Exception as error:  # noqa: BLE001 - whatever a graphics driver says
+    except Exception as error:
         mend = "apt-get install libegl1 libgl1-mesa-dri  (only needed for images)"
         return Check("EGL", f"no headless rendering: {error}", mend)
     return Check("EGL", "headless rendering works")

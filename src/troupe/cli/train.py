@@ -77,7 +77,9 @@ def _describe(
     """Return the description of what is to be trained, from the one place that was given."""
     given = [place for place in (source, env, resume) if place is not None]
     if len(given) != 1:
-        raise UserError("give one of: an experiment, --env with a Gymnasium id, --resume with a run.")
+        raise UserError(
+            "give one of: an experiment, --env with a Gymnasium id, --resume with a run."
+        )
     if resume is not None:
         from troupe.fleet.runs import RunDirectory
 
@@ -154,4 +156,6 @@ def _print_summary(summary: dict[str, Any], report: Path) -> None:
     else:
         console.print(f"[bold]mean return: {evaluation['mean_return']:.2f}[/]")
     console.print(f"report: {report}")
-    console.print(f"policy: {summary['run']}/checkpoints/{summary['steps']:012d}/policy.safetensors")
+    console.print(
+        f"policy: {summary['run']}/checkpoints/{summary['steps']:012d}/policy.safetensors"
+    )

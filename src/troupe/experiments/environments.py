@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 
 from troupe.core import UserError
 from troupe.core.arrays import ArraySpec, Ids
-from troupe.experiments.load import load_experiment
+from troupe.experiments.load import apply_overrides, build_experiment, read_description
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import Simulation, Step
 
@@ -34,18 +34,12 @@ class TroupeEnv(gymnasium.Env[Observation, npt.NDArray[Any]]):
 
     metadata: dict[str, Any] = {"render_modes": []}
 
-    def __init__(
-        self,
-        experiment: str | Path | Experiment,
-        overrides: Iterable[str] = (),
-        render_mode: None = None,
-    ) -> None:
+    def __init__(self, experiment: str | Path | Experiment, overrides: Iterable[str] = ()) -> None:
         """Build the engines.
 
         Args:
             experiment: name in the catalog, path of a file, or an experiment.
             overrides: of a name or file, each "key.key=value".
-            render_mode: none is offered.
 
         Raises:
             UserError: if there is no such experiment or it has no task.
@@ -99,7 +93,6 @@ class TroupeVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]
         experiment: str | Path | Experiment,
         overrides: Iterable[str] = (),
         num_threads: int = 0,
-        render_mode: None = None,
     ) -> None:
         """Build the engines.
 
@@ -108,7 +101,6 @@ class TroupeVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]
             experiment: name in the catalog, path of a file, or an experiment.
             overrides: of a name or file, each "key.key=value".
             num_threads: native threads, 0 for one a core.
-            render_mode: none is offered.
 
         Raises:
             UserError: if there is no such experiment or it has no task.
@@ -202,6 +194,15 @@ class TroupeVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]
         }
 
 
+def make_environment(**arguments: Any) -> TroupeEnv:
+    """Return a new `TroupeEnv`; what `gymnasium.make` calls.
+
+    Some callers ask for images first and do without where that is a TypeError. Of a class that
+    offers none Gymnasium would warn instead.
+    """
+    return TroupeEnv(**arguments)
+
+
 def space_of(spec: ArraySpec) -> gymnasium.Space[Any]:
     """Return the Gymnasium space of an observation or action of one instance.
 
@@ -223,7 +224,9 @@ def _simulation(
     num_threads: int,
 ) -> Simulation:
     if not isinstance(experiment, Experiment):
-        experiment = load_experiment(experiment, overrides)
+        description = apply_overrides(read_description(experiment), overrides)
+        # an environment needs no learner of ours, nor what that would import
+        experiment = build_experiment({**description, "learner": None})
     if experiment.task is None:
         raise UserError(
             f"experiment '{experiment.name}' has no task, so there is nothing to learn."

@@ -18,9 +18,7 @@ Snapshot = dict[str, Any]
 class Actor:
     """Steps a range of an experiment's instances on one native thread."""
 
-    def __init__(
-        self, description: Description, first_instance: int, num_instances: int
-    ) -> None:
+    def __init__(self, description: Description, first_instance: int, num_instances: int) -> None:
         """Build the simulation of the range.
 
         Args:

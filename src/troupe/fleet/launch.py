@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from troupe.core.errors import InterruptedRun, UserError
+from troupe.core.errors import InterruptedRun
 from troupe.experiments.schema import Experiment
 from troupe.fleet.evaluation import evaluate
 from troupe.fleet.runs import RunDirectory, check_output
@@ -48,7 +47,9 @@ def run_training(
         check_output(out, force=force)
     training = Training(experiment, report=report)
     try:
-        run = RunDirectory.open(out) if resume else RunDirectory.create(out, experiment, force=force)
+        run = (
+            RunDirectory.open(out) if resume else RunDirectory.create(out, experiment, force=force)
+        )
         if resume:
             training.resume(run)
         with _stopping_on_signals(training.stop_requested):

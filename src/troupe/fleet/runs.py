@@ -189,7 +189,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def experiment_digest(experiment: Experiment) -> str:
     """Return a digest of all that a resumed run has to share with the one that it goes on from."""
     description = experiment.resolved()
-    shared = {name: description.get(name) for name in ("engines", "loop", "task", "learner", "seed")}
+    shared = {
+        name: description.get(name) for name in ("engines", "loop", "task", "learner", "seed")
+    }
     shared["instances"] = experiment.fleet.instances
     return hashlib.blake2b(json.dumps(shared, sort_keys=True).encode(), digest_size=16).hexdigest()
 

@@ -71,9 +71,7 @@ class Sampler:
         """Return the next steps of all instances, and what ended or failed in them."""
         simulation = self.simulation
         shape = (num_steps, simulation.num_instances)
-        observations = np.empty(
-            (num_steps + 1, *self._observation.shape), self._observation.dtype
-        )
+        observations = np.empty((num_steps + 1, *self._observation.shape), self._observation.dtype)
         observations[0] = self._observation
         actions: list[npt.NDArray[Any]] = []
         log_prob = np.empty(shape, np.float32)

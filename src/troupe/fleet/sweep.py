@@ -41,9 +41,7 @@ def combinations(description: Mapping[str, Any]) -> dict[str, Description]:
     return found
 
 
-def check_sweep(
-    description: Mapping[str, Any], out: Path, *, force: bool
-) -> dict[str, Experiment]:
+def check_sweep(description: Mapping[str, Any], out: Path, *, force: bool) -> dict[str, Experiment]:
     """Return the experiments of a sweep, each checked.
 
     Raises:
@@ -98,8 +96,10 @@ def run_sweep(
     results = tuner.fit()
     report(f"{len(results)} runs, {results.num_errors} failed")
     if results.num_errors:
-        raise TroupeError(f"{results.num_errors} of {len(results)} runs failed: {results.errors[0]}")
-    return [dict(result.metrics or {}) for result in results]
+        raise TroupeError(
+            f"{results.num_errors} of {len(results)} runs failed: {results.errors[0]}"
+        )
+    return [dict(results[i].metrics or {}) for i in range(len(results))]
 
 
 def _grids(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

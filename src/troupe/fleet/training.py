@@ -206,7 +206,9 @@ def learner_settings(experiment: Experiment) -> LearnerSettings:
     """
     if experiment.task is None or not isinstance(experiment.learner, LearnerSettings):
         missing = "learner" if experiment.task else "task"
-        raise UserError(f"experiment '{experiment.name}' has no {missing}, so it cannot be trained.")
+        raise UserError(
+            f"experiment '{experiment.name}' has no {missing}, so it cannot be trained."
+        )
     return experiment.learner
 
 

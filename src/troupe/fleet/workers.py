@@ -53,9 +53,7 @@ class LocalWorkers:
     def __init__(self, experiment: Experiment) -> None:
         """Build the simulation."""
         self._experiment = experiment
-        self._simulation = Simulation(
-            experiment, experiment.fleet.instances, seed=experiment.seed
-        )
+        self._simulation = Simulation(experiment, experiment.fleet.instances, seed=experiment.seed)
         self.observation_spec = self._simulation.observation_spec
         self.action_spec = self._simulation.action_spec
         self.metric_names = tuple(self._simulation.metrics())

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from troupe.core.arrays import ArraySpec
 from troupe.core.seeding import Generator
+from troupe.policies.mlp import LOG_STD_RANGE, Distribution
 
 Parameters = dict[str, jax.Array]
 
@@ -25,6 +26,7 @@ _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 def initial_parameters(
     observation: ArraySpec,
     action: ArraySpec,
+    distribution: Distribution,
     hidden: Sequence[int],
     initial_std: float,
     rng: Generator,
@@ -34,13 +36,19 @@ def initial_parameters(
     The actor's last layer begins small (gain 0.01), so that first actions are near 0.
     """
     num_observations = int(np.prod(observation.shape))
-    num_outputs = action.categories or int(np.prod(action.shape))
+    num_actions = int(np.prod(action.shape))
+    log_std = np.full(num_actions, np.log(initial_std), np.float32)
+    num_outputs = {"normal": num_actions, "state-normal": 2 * num_actions}.get(
+        distribution, action.categories
+    )
     parameters = {
         **_layers("actor", [num_observations, *hidden, num_outputs], 0.01, rng),
         **_layers("critic", [num_observations, *hidden, 1], 1.0, rng),
     }
-    if not action.categories:
-        parameters["log_std"] = np.full(num_outputs, np.log(initial_std), np.float32)
+    if distribution == "normal":
+        parameters["log_std"] = log_std
+    elif distribution == "state-normal":
+        parameters[f"actor.{len(hidden)}.bias"][num_actions:] = log_std
     return parameters
 
 
@@ -74,21 +82,25 @@ def forward(parameters: Parameters, name: str, x: jax.Array, activation: str) ->
 
 
 def log_prob_and_entropy(
-    parameters: Parameters, output: jax.Array, action: jax.Array
+    parameters: Parameters, distribution: Distribution, output: jax.Array, action: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Return the log-probabilities of actions and the entropy of their distributions, (B,) each.
 
     Args:
-        parameters: with ``log_std`` if actions are continuous.
+        parameters: with ``log_std`` for the distribution ``normal``.
+        distribution: that the actor's output stands for.
         output: of the actor, (B, A).
         action: (B, A) continuous, or (B,) categories.
     """
-    if "log_std" in parameters:
-        log_std = parameters["log_std"]
-        noise = (action - output) * jnp.exp(-log_std)
-        constant = log_std.sum() + 0.5 * log_std.size * np.log(2 * np.pi)
-        log_prob = -0.5 * (noise**2).sum(-1) - constant
-        return log_prob, jnp.broadcast_to(constant + 0.5 * log_std.size, log_prob.shape)
-    log_probs = jax.nn.log_softmax(output)
-    log_prob = jnp.take_along_axis(log_probs, action[:, None].astype(jnp.int32), axis=1)[:, 0]
-    return log_prob, -(jnp.exp(log_probs) * log_probs).sum(-1)
+    if distribution == "categorical":
+        log_probs = jax.nn.log_softmax(output)
+        chosen = jnp.take_along_axis(log_probs, action[:, None].astype(jnp.int32), axis=1)
+        return chosen[:, 0], -(jnp.exp(log_probs) * log_probs).sum(-1)
+    if distribution == "normal":
+        mean, log_std = output, jnp.broadcast_to(parameters["log_std"], output.shape)
+    else:
+        mean, log_std = jnp.split(output, 2, axis=1)
+        log_std = jnp.clip(log_std, *LOG_STD_RANGE)
+    noise = (action - mean) * jnp.exp(-log_std)
+    constant = log_std.sum(-1) + 0.5 * mean.shape[1] * np.log(2 * np.pi)
+    return -0.5 * (noise**2).sum(-1) - constant, constant + 0.5 * mean.shape[1]

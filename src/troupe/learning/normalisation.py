@@ -15,12 +15,12 @@ class Running(NamedTuple):
     Attributes:
         mean: (...).
         variance: (...), of the population.
-        count: of samples.
+        num_samples: how many.
     """
 
     mean: jax.Array
     variance: jax.Array
-    count: jax.Array
+    num_samples: jax.Array
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> Running:
@@ -29,7 +29,7 @@ class Running(NamedTuple):
 
     def merge(self, samples: jax.Array) -> Running:
         """Return the moments with samples, (B, ...), added (Chan, Golub and LeVeque, 1979)."""
-        total = self.count + samples.shape[0]
+        total = self.num_samples + samples.shape[0]
         share = samples.shape[0] / total
         mean, variance = samples.mean(axis=0), samples.var(axis=0)
         difference = mean - self.mean

@@ -25,7 +25,7 @@ from troupe.learning.networks import (
 from troupe.learning.normalisation import Running
 from troupe.learning.ppo_settings import PPOSettings
 from troupe.policies import MlpPolicy
-from troupe.policies.mlp import OBSERVATION_CLIP
+from troupe.policies.mlp import OBSERVATION_CLIP, Distribution
 
 
 class State(NamedTuple):
@@ -63,11 +63,13 @@ class PPO:
         self.settings = settings
         self.version = 0
         self._observation, self._action = observation, action
+        self._distribution: Distribution = settings.distribution(action)
         self._num_updates = num_updates
         self._streams = Streams(seed)
         parameters = initial_parameters(
             observation,
             action,
+            self._distribution,
             settings.hidden,
             settings.initial_std,
             self._streams.generator("weights"),
@@ -89,7 +91,9 @@ class PPO:
         }
         observations = self._state.observations
         mean, scale = np.asarray(observations.mean), np.asarray(observations.scale)
-        return MlpPolicy(actor, mean, scale, self.settings.activation, self.version)
+        return MlpPolicy(
+            actor, mean, scale, self.settings.activation, self._distribution, self.version
+        )
 
     def prepare(self, num_steps: int, num_instances: int) -> None:
         """Compile the update for fragments of this shape."""
@@ -104,8 +108,17 @@ class PPO:
         rewards, ends = block((), np.float32), block((), np.bool_)
         order = jax.ShapeDtypeStruct((self.settings.epochs, num_steps * num_instances), np.int32)
         self._compiled = _update.lower(
-            self.settings, self._state, observation, observation, action,
-            rewards, rewards, ends, ends, order,
+            self.settings,
+            self._distribution,
+            self._state,
+            observation,
+            observation,
+            action,
+            rewards,
+            rewards,
+            ends,
+            ends,
+            order,
         ).compile()
 
     def update(self, fragment: Fragment) -> dict[str, float]:
@@ -139,9 +152,9 @@ class PPO:
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on from a state."""
-        structure = jax.tree.structure(self._state)
-        leaves = [jnp.asarray(state[f"leaf.{i:03d}"]) for i in range(structure.num_leaves)]
-        self._state = jax.tree.unflatten(structure, leaves)
+        leaves, structure = jax.tree.flatten(self._state)
+        restored = [jnp.asarray(state[f"leaf.{i:03d}"]) for i in range(len(leaves))]
+        self._state = jax.tree.unflatten(structure, restored)
         self.version = int(state["version"])
 
 
@@ -151,9 +164,10 @@ def _optimiser(settings: PPOSettings) -> optax.GradientTransformation:
     )
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def _update(
     settings: PPOSettings,
+    distribution: Distribution,
     state: State,
     observation: jax.Array,
     next_observation: jax.Array,
@@ -189,7 +203,8 @@ def _update(
         target=(target - state.returns.mean) * state.returns.scale,
     )
     minibatches = order.reshape(order.shape[0], -1, settings.minibatch)
-    state, figures = jax.lax.scan(partial(_epoch, settings, batch), state, minibatches)
+    epoch = partial(_epoch, settings, distribution, batch)
+    state, figures = jax.lax.scan(epoch, state, minibatches)
 
     # the next policy sees with what this fragment taught
     if settings.normalise_observations:
@@ -234,10 +249,15 @@ def _merge_returns(settings: PPOSettings, state: State, target: jax.Array) -> St
 
 
 def _epoch(
-    settings: PPOSettings, batch: Batch, state: State, minibatches: jax.Array
+    settings: PPOSettings,
+    distribution: Distribution,
+    batch: Batch,
+    state: State,
+    minibatches: jax.Array,
 ) -> tuple[State, dict[str, jax.Array]]:
     """Pass over the batch once; `minibatches` holds the indices of each, (M, B)."""
-    state, figures = jax.lax.scan(partial(_minibatch, settings, batch), state, minibatches)
+    minibatch = partial(_minibatch, settings, distribution, batch)
+    state, figures = jax.lax.scan(minibatch, state, minibatches)
     means = {name: values.mean() for name, values in figures.items()}
     if settings.schedule == "kl-adaptive":
         state = state._replace(step_size=_adapted(state.step_size, means["kl"], settings.target_kl))
@@ -250,24 +270,28 @@ def _adapted(step_size: jax.Array, kl: jax.Array, target: float) -> jax.Array:
 
 
 def _minibatch(
-    settings: PPOSettings, batch: Batch, state: State, indices: jax.Array
+    settings: PPOSettings,
+    distribution: Distribution,
+    batch: Batch,
+    state: State,
+    indices: jax.Array,
 ) -> tuple[State, dict[str, jax.Array]]:
     """Take one gradient step."""
     minibatch = jax.tree.map(lambda values: values[indices], batch)
-    gradients, figures = jax.grad(_loss, has_aux=True)(state.parameters, settings, minibatch)
-    direction, optimiser = _optimiser(settings).update(gradients, state.optimiser)
-    parameters = jax.tree.map(
-        lambda p, d: p - state.step_size * d, state.parameters, direction
+    gradients, figures = jax.grad(_loss, has_aux=True)(
+        state.parameters, settings, distribution, minibatch
     )
+    direction, optimiser = _optimiser(settings).update(gradients, state.optimiser)
+    parameters = jax.tree.map(lambda p, d: p - state.step_size * d, state.parameters, direction)
     return state._replace(parameters=parameters, optimiser=optimiser), figures
 
 
 def _loss(
-    parameters: Parameters, settings: PPOSettings, batch: Batch
+    parameters: Parameters, settings: PPOSettings, distribution: Distribution, batch: Batch
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Return the clipped surrogate, value, entropy and divergence losses together."""
     output = forward(parameters, "actor", batch.observation, settings.activation)
-    log_prob, entropy = log_prob_and_entropy(parameters, output, batch.action)
+    log_prob, entropy = log_prob_and_entropy(parameters, distribution, output, batch.action)
     log_ratio = log_prob - batch.log_prob
     ratio = jnp.exp(log_ratio)
     advantage = batch.advantage

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from troupe.core.arrays import ArraySpec
 from troupe.learning.base import LearnerSettings
-from troupe.policies.mlp import Activation
+from troupe.policies.mlp import Activation, Distribution
 
 if TYPE_CHECKING:
     from troupe.learning.ppo import PPO
@@ -40,6 +40,8 @@ class PPOSettings(LearnerSettings):
         hidden: widths of the hidden layers of actor and critic.
         activation: between layers.
         initial_std: of the actions, relative to their range -1 .. 1.
+        std: whether the deviation of continuous actions is ``shared`` by all states, or depends
+            on the ``state``, so that a policy can be precise in one and explore in another.
         lag: 1 to sample while updating, 0 to do one after the other.
     """
 
@@ -63,6 +65,7 @@ class PPOSettings(LearnerSettings):
     hidden: tuple[int, ...] = (64, 64)
     activation: Activation = "tanh"
     initial_std: float = Field(1.0, gt=0)
+    std: Literal["shared", "state"] = "shared"
     lag: int = Field(1, ge=0, le=1)
 
     @model_validator(mode="after")
@@ -72,6 +75,12 @@ class PPOSettings(LearnerSettings):
                 f"minibatch ({self.minibatch}) must divide batch ({self.batch}) without remainder"
             )
         return self
+
+    def distribution(self, action: ArraySpec) -> Distribution:
+        """Return the distribution of actions that a policy for them has."""
+        if action.categories:
+            return "categorical"
+        return "normal" if self.std == "shared" else "state-normal"
 
     def build(self, observation: ArraySpec, action: ArraySpec, seed: int, num_updates: int) -> PPO:
         """Return a new learner with weights drawn from the seed."""

@@ -27,15 +27,15 @@ class PolicyStep:
 
 
 class Policy(Protocol):
-    """Turns observations into actions.
+    """Turns observations into actions."""
 
-    Attributes:
-        version: grows with each update by the learner.
-        noise_size: how many standard normal numbers an instance's action takes.
-    """
+    @property
+    def version(self) -> int:
+        """Grows with each update by the learner."""
 
-    version: int
-    noise_size: int
+    @property
+    def noise_size(self) -> int:
+        """How many standard normal numbers an instance's action takes."""
 
     def act(
         self, observation: npt.NDArray[Any], noise: FloatRows | None = None, first_instance: int = 0

@@ -14,11 +14,15 @@ from scipy.special import ndtr
 from troupe.policies.base import FloatRows, PolicyStep
 
 Activation = Literal["tanh", "relu", "elu"]
+Distribution = Literal["normal", "state-normal", "categorical"]
 Parameters = Mapping[str, npt.NDArray[np.float32]]
 
 BLOCK = 8
 """Rows of one matrix product. BLAS may round a row differently in products of another size, so
 inference always multiplies blocks of this size that begin at multiples of it in global ids."""
+
+LOG_STD_RANGE = (-5.0, 1.0)
+"""Where the logarithm of a deviation that depends on the state is cut."""
 
 OBSERVATION_CLIP = 10.0
 """Normalised observations beyond this many standard deviations are cut."""
@@ -37,14 +41,16 @@ _ACTIVATIONS: dict[str, Callable[[FloatRows], FloatRows]] = {
 
 @dataclass(frozen=True)
 class MlpPolicy:
-    """A diagonal Gaussian over continuous actions, or a categorical distribution.
+    """A network whose output is the distribution of actions.
 
     Attributes:
-        parameters: ``actor.<layer>.weight`` (in, out), ``actor.<layer>.bias``, and ``log_std``
-            for continuous actions.
+        parameters: ``actor.<layer>.weight`` (in, out), ``actor.<layer>.bias``, and ``log_std`` if
+            the deviation does not depend on the state.
         mean: of the observations, (D,), to subtract.
         scale: to multiply what is left with, (D,): one over the standard deviation.
         activation: between layers.
+        distribution: ``normal``: the output is the mean of a diagonal Gaussian; ``state-normal``:
+            mean and logarithm of the deviation; ``categorical``: logits.
         version: grows with each update.
     """
 
@@ -52,26 +58,27 @@ class MlpPolicy:
     mean: FloatRows
     scale: FloatRows
     activation: Activation = "tanh"
+    distribution: Distribution = "normal"
     version: int = 0
 
     @property
     def noise_size(self) -> int:
         """Normal numbers for an action: one a component, or one for a category."""
-        return len(self.parameters["log_std"]) if self.is_continuous else 1
-
-    @property
-    def is_continuous(self) -> bool:
-        """Whether actions are vectors rather than categories."""
-        return "log_std" in self.parameters
+        last = sum(name.endswith("weight") for name in self.parameters) - 1
+        num_outputs = len(self.parameters[f"actor.{last}.bias"])
+        return {"normal": num_outputs, "state-normal": num_outputs // 2}.get(self.distribution, 1)
 
     def act(
         self, observation: npt.NDArray[Any], noise: FloatRows | None = None, first_instance: int = 0
     ) -> PolicyStep:
         """Act for observations (N, D); without noise the most likely action."""
         output = self.forward(observation, first_instance)
-        if self.is_continuous:
-            return self._gaussian(output, noise)
-        return self._categorical(output, noise)
+        if self.distribution == "categorical":
+            return _categorical(output, noise)
+        if self.distribution == "normal":
+            return _gaussian(output, self.parameters["log_std"], noise)
+        mean, log_std = np.split(output, 2, axis=1)
+        return _gaussian(mean, np.clip(log_std, *LOG_STD_RANGE), noise)
 
     def forward(self, observation: npt.NDArray[Any], first_instance: int = 0) -> FloatRows:
         """Return the last layer's output, (N, A): means, or logits."""
@@ -91,21 +98,23 @@ class MlpPolicy:
             x = activate(x)
         return x.reshape(num_blocks * BLOCK, -1)[before : before + num_rows]
 
-    def _gaussian(self, mean: FloatRows, noise: FloatRows | None) -> PolicyStep:
-        log_std = self.parameters["log_std"]
-        if noise is None:
-            noise = np.zeros_like(mean)
-        constant = log_std.sum() + 0.5 * len(log_std) * np.log(2 * np.pi)
-        log_prob = -0.5 * np.einsum("na,na->n", noise, noise) - np.float32(constant)
-        return PolicyStep(mean + np.exp(log_std) * noise, log_prob.astype(np.float32))
 
-    def _categorical(self, logits: FloatRows, noise: FloatRows | None) -> PolicyStep:
-        log_probs = logits - logits.max(axis=1, keepdims=True)
-        log_probs = log_probs - np.log(np.exp(log_probs).sum(axis=1, keepdims=True))
-        if noise is None:
-            action = log_probs.argmax(axis=1)
-        else:
-            # a normal number, through its own distribution function, is uniform in 0 .. 1
-            below = np.exp(log_probs).cumsum(axis=1) < ndtr(noise[:, :1])
-            action = np.minimum(below.sum(axis=1), logits.shape[1] - 1)
-        return PolicyStep(action, log_probs[np.arange(len(action)), action])
+def _gaussian(mean: FloatRows, log_std: FloatRows, noise: FloatRows | None) -> PolicyStep:
+    """Return mean + std noise, for log_std (A,) or (N, A)."""
+    if noise is None:
+        noise = np.zeros_like(mean)
+    constant = log_std.sum(axis=-1) + np.float32(0.5 * mean.shape[1] * np.log(2 * np.pi))
+    log_prob = np.float32(-0.5) * np.einsum("na,na->n", noise, noise) - constant
+    return PolicyStep(mean + np.exp(log_std) * noise, log_prob)
+
+
+def _categorical(logits: FloatRows, noise: FloatRows | None) -> PolicyStep:
+    log_probs = logits - logits.max(axis=1, keepdims=True)
+    log_probs = log_probs - np.log(np.exp(log_probs).sum(axis=1, keepdims=True))
+    if noise is None:
+        action = log_probs.argmax(axis=1)
+    else:
+        # a normal number, through its own distribution function, is uniform in 0 .. 1
+        below = np.exp(log_probs).cumsum(axis=1) < ndtr(noise[:, :1])
+        action = np.minimum(below.sum(axis=1), logits.shape[1] - 1)
+    return PolicyStep(action, log_probs[np.arange(len(action)), action])

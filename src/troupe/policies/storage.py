@@ -20,8 +20,17 @@ METADATA = "troupe"
 
 def save_policy(policy: MlpPolicy, path: Path) -> None:
     """Write a policy to a file, which appears whole or not at all."""
-    tensors = {**policy.parameters, "observation.mean": policy.mean, "observation.scale": policy.scale}
-    about = {"format": FORMAT, "activation": policy.activation, "version": policy.version}
+    tensors = {
+        **policy.parameters,
+        "observation.mean": policy.mean,
+        "observation.scale": policy.scale,
+    }
+    about = {
+        "format": FORMAT,
+        "activation": policy.activation,
+        "distribution": policy.distribution,
+        "version": policy.version,
+    }
     write_atomic(path, save(tensors, {METADATA: json.dumps(about)}))
 
 
@@ -36,10 +45,12 @@ def load_policy(path: Path) -> MlpPolicy:
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {}).get(METADATA, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
     except (SafetensorError, ValueError) as error:
         raise UserError(f"policy file '{path}' is cut short or damaged: {error}") from error
     if about.get("format") != FORMAT or about.get("activation") not in get_args(Activation):
         raise UserError(f"policy file '{path}' is not of the format {FORMAT}.")
     mean, scale = tensors.pop("observation.mean"), tensors.pop("observation.scale")
-    return MlpPolicy(tensors, mean, scale, about["activation"], about["version"])
+    return MlpPolicy(
+        tensors, mean, scale, about["activation"], about["distribution"], about["version"]
+    )

@@ -1,0 +1,199 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from troupe.cli.main import main
+
+TINY = [
+    "fleet.instances=16",
+    "learner.batch=256",
+    "learner.minibatch=64",
+    "task.episode=400ms",
+    "evaluation.episodes=5",
+    "steps=512",
+]
+SET = [part for override in TINY for part in ("--set", override)]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def troupe(capsys, monkeypatch):
+    """Run a command line; return its exit code, standard output and error."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["troupe", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+            raise SystemExit(0)
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def test_train_evaluate_report_and_compare(troupe):
+    code, out, err = troupe("train", "scara-reach", *SET, "--out", "a", "--json")
+    assert code == 0, err
+    summary = json.loads(out)
+    expected = {"run", "steps", "wall_s", "startup_s", "steps_per_s", "updates", "dropped_steps"}
+    assert expected | {"evaluation"} <= summary.keys()
+    assert Path("a/report.html").is_file()
+
+    code, out, _ = troupe("evaluate", "a", "--episodes", "20", "--seed", "3", "--json")
+    evaluation = json.loads(out)
+    assert code == 0
+    assert set(evaluation["accuracy_mm"]) == {"mean", "median", "p95", "p99", "max"}
+    assert {"ap_mm", "rp_mm"} <= evaluation["iso9283"].keys()
+    assert evaluation["episodes"] == 20
+    assert {"success_rate", "repeatability_mm"} <= evaluation.keys()
+
+    code, _, err = troupe("train", "scara-reach", *SET, "--out", "b")
+    assert code == 0
+    assert "512/512 steps" in err
+    assert "accuracy: mean" in err
+    assert "report: b/report.html" in err
+    code, out, _ = troupe("compare", "a", "b", "--json")
+    assert code == 0
+    assert json.loads(out)["equal_curves"] is True
+    code, _, err = troupe("report", "a", "b", "--out", "both.html", "--price-per-hour", "0.134")
+    assert code == 0
+    assert "0.134" in Path("both.html").read_text()
+
+
+def test_resume_extends_a_run(troupe):
+    assert troupe("train", "scara-reach", *SET, "--out", "a", "--json")[0] == 0
+    code, out, err = troupe("train", "--resume", "a", "--set", "steps=1024", "--json")
+    assert code == 0, err
+    assert json.loads(out)["steps"] == 1024
+
+
+def test_train_any_gymnasium_environment(troupe):
+    sizes = [
+        "--set",
+        "fleet.instances=4",
+        "--set",
+        "learner.batch=256",
+        "--set",
+        "learner.minibatch=64",
+    ]
+    code, out, err = troupe(
+        "train", "--env", "CartPole-v1", *sizes, "--set", "steps=512", "--out", "a", "--json"
+    )
+    assert code == 0, err
+    assert json.loads(out)["evaluation"]["mean_return"] > 5
+
+
+def test_list_show_and_doctor(troupe):
+    code, out, _ = troupe("list")
+    assert code == 0
+    assert "scara-reach" in out
+    code, out, _ = troupe("show", "scara-reach", "--set", "learner.gamma=0.5")
+    shown = yaml.safe_load(out)
+    assert code == 0
+    assert shown["learner"]["gamma"] == 0.5
+    Path("mine.yaml").write_text(out)
+    assert yaml.safe_load(troupe("show", "mine.yaml")[1]) == shown
+    code, out, _ = troupe("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(out)["checks"]}
+    assert checks["Python"]["mend"] is None
+    assert code == (1 if any(check["mend"] for check in checks.values()) else 0)
+
+
+def test_a_dry_run_writes_nothing(troupe, tmp_path):
+    code, out, _ = troupe("train", "scara-reach", "--dry-run", "--out", "a")
+    assert code == 0
+    assert yaml.safe_load(out)["name"] == "scara-reach"
+    assert list(tmp_path.iterdir()) == []
+
+
+BAD_INPUT = {
+    "unknown experiment": (
+        ["scara-rich"],
+        "unknown experiment 'scara-rich'. Did you mean 'scara-reach'?",
+    ),
+    "no experiment": ([], "give one of: an experiment"),
+    "missing file": (["my.yaml"], "experiment file 'my.yaml' does not exist"),
+    "unknown key": (
+        ["scara-reach", "--set", "learner.gama=1"],
+        "learner: unknown key 'gama'. Did you mean 'gamma'?",
+    ),
+    "unknown top key": (
+        ["scara-reach", "--set", "step=1"],
+        "unknown key 'step'. Did you mean 'steps'?",
+    ),
+    "override without value": (["scara-reach", "--set", "steps"], "write key=value"),
+    "out of range": (["scara-reach", "--set", "learner.gamma=1.5"], "learner.gamma"),
+    "no unit": (["scara-reach", "--set", "loop.step=20"], "20 has no unit"),
+    "wrong unit": (["scara-reach", "--set", "loop.step=20kg"], "not a duration"),
+    "negative workers": (["scara-reach", "--workers", "-1"], "fleet.workers"),
+    "unknown robot": (
+        ["scara-reach", "--set", "engines.arm.robot=sacra"],
+        "unknown robot 'sacra'. Did you mean 'scara'?",
+    ),
+    "unknown engine type": (
+        ["scara-reach", "--set", "engines.arm.type=mujoko"],
+        "engines.arm.type: unknown engine 'mujoko'. Did you mean 'mujoco'?",
+    ),
+    "unknown environment": (["--env", "HalfChetah-v5"], "HalfCheetah-v5"),
+    "target out of reach": (
+        ["scara-reach", "--set", "task.target=[[2,0,0]]"],
+        "outside the workspace",
+    ),
+    "minibatch": (
+        ["scara-reach", "--set", "learner.minibatch=500"],
+        "minibatch (500) must divide batch",
+    ),
+    "instances": (
+        ["scara-reach", "--set", "fleet.instances=60"],
+        "must be a multiple of fleet.instances",
+    ),
+    "no run to resume": (["--resume", "nothing"], "not a run directory"),
+    "grid": (["scara-reach", "--set", "seed={grid_search: 3}"], "give a list of values"),
+    "bad value in a grid": (
+        ["scara-reach", "--set", "learner.gamma={grid_search: [0.9, 3]}"],
+        "learner.gamma",
+    ),
+    "address": (["scara-reach", "--workers", "1", "--address", "127.0.0.1:1"], "127.0.0.1:1"),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
+def test_bad_input_is_one_message_and_leaves_nothing(troupe, tmp_path, words, message):
+    code, out, err = troupe("train", *words, "--out", "run")
+    assert code == 2, err
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_does_not_compile_is_named(troupe, tmp_path):
+    Path("bad.xml").write_text("<mujoco><worldbody><nonsense/></worldbody></mujoco>")
+    code, _, err = troupe(
+        "train",
+        "scara-reach",
+        "--set",
+        "engines.arm={type: mujoco, model: bad.xml}",
+        "--out",
+        "run",
+    )
+    assert code == 2
+    assert "bad.xml" in err
+    assert not Path("run").exists()
+
+
+def test_an_output_that_exists_or_cannot_be_written_is_refused(troupe):
+    Path("run").mkdir()
+    Path("run/data").write_text("mine")
+    assert troupe("train", "scara-reach", "--out", "run")[0] == 2
+    assert Path("run/data").read_text() == "mine"
+    Path("file").write_text("mine")
+    code, _, err = troupe("train", "scara-reach", "--out", "file/run")
+    assert code == 2
+    assert "file/run" in err
