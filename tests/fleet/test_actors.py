@@ -1,27 +1,26 @@
+import json
 import os
+import shutil
 import signal
+from pathlib import Path
 
-import numpy as np
-import psutil
 import pytest
+import ray
 
 from tests.fleet.test_training import assert_same_run
 from troupe.core import UserError
+from troupe.fleet.cluster import connect
 from troupe.fleet.launch import run_training
 from troupe.fleet.runs import RunDirectory
-from troupe.fleet.sweep import check_sweep, run_sweep
+from troupe.fleet.sweep import check_sweep, combinations, run_sweep
 from troupe.fleet.training import Training
 
-ray = pytest.importorskip("ray")
-
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.xdist_group("ray")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     """One local Ray for the module's tests."""
-    from troupe.fleet.actors import connect
-
     connect(None)
     yield
     ray.shutdown()
@@ -58,10 +57,22 @@ def test_a_run_goes_on_with_another_number_of_workers(small, tmp_path):
     assert_same_run(tmp_path / "whole", parts)
 
 
-def training_processes() -> list[int]:
+def actor_processes() -> list[int]:
     """The processes of actors that this test's Ray runs now."""
-    children = psutil.Process().children(recursive=True)
-    return [c.pid for c in children if "ray::Actor" in " ".join(c.cmdline())]
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has ended meanwhile
+            continue
+
+    def is_ours(process: int) -> bool:
+        return process == os.getpid() or (process in parents and is_ours(parents[process]))
+
+    def is_actor(process: int) -> bool:
+        return b"ray::Actor" in Path(f"/proc/{process}/cmdline").read_bytes()
+
+    return sorted(process for process in parents if is_ours(process) and is_actor(process))
 
 
 def test_a_killed_worker_changes_nothing_but_the_count_of_restarts(small, tmp_path):
@@ -70,7 +81,7 @@ def test_a_killed_worker_changes_nothing_but_the_count_of_restarts(small, tmp_pa
 
     def kill_one(row: dict[str, float]) -> None:
         if row["update"] == 3:
-            killed.append(training_processes()[0])
+            killed.append(actor_processes()[0])
             os.kill(killed[0], signal.SIGKILL)
 
     summary = run_training(
@@ -107,10 +118,23 @@ def test_a_sweep_trains_every_combination(small, tmp_path):
     description = small().resolved()
     description["seed"] = {"grid_search": [0, 1]}
     description["fleet"]["workers"] = {"grid_search": [0, 1]}
-    experiments = check_sweep(description, tmp_path / "sweep", force=False)
-    summaries = run_sweep(experiments, tmp_path / "sweep")
-    assert len(summaries) == 4
-    runs = [tmp_path / "sweep" / name for name in experiments]
-    same_seed = [run for run in runs if "seed=1" in run.name]
-    assert_same_run(*same_seed)
-    np.testing.assert_array_equal([run.is_dir() for run in runs], True)
+    out, lines = tmp_path / "sweep", []
+    experiments = check_sweep(combinations(description), out, force=False)
+    summaries = run_sweep(experiments, out, report=lines.append)
+    names = ["workers=0,seed=0", "workers=0,seed=1", "workers=1,seed=0", "workers=1,seed=1"]
+    assert [Path(summary["run"]).name for summary in summaries] == names
+    assert [line.partition(":")[0] for line in lines] == names
+    assert_same_run(out / "workers=0,seed=1", out / "workers=1,seed=1")
+    with pytest.raises(UserError, match="exists; choose another --out"):
+        check_sweep(combinations(description), out, force=False)
+
+    # a sweep that was stopped goes on where it stood
+    shutil.rmtree(out / "workers=1,seed=1")
+    (out / "workers=1,seed=0" / "summary.json").unlink()
+    lines.clear()
+    assert run_sweep(experiments, out, resume=True, report=lines.append) == [
+        *summaries[:2],
+        *(json.loads((out / name / "summary.json").read_text()) for name in names[2:]),
+    ]
+    assert [line.partition(":")[0] for line in lines] == names[2:]
+    assert_same_run(out / "workers=0,seed=1", out / "workers=1,seed=1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 # products of float32 matrices round differently on more threads
@@ -19,7 +20,7 @@ from troupe.cli.evaluate import evaluate
 from troupe.cli.report import report
 from troupe.cli.show import list_experiments, show
 from troupe.cli.train import train
-from troupe.core.errors import TroupeError
+from troupe.core.errors import InterruptedRun, TroupeError
 
 app = typer.Typer(
     help="Train robots on a troupe of simulators.",
@@ -55,9 +56,20 @@ app.command()(compare)
 
 def main() -> None:
     """Run a command; an error that Troupe raises on purpose ends with its message and code."""
+    # SIGTERM ends a command as Ctrl-C does, with exit code 130, so that what it began is closed
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
+    except InterruptedRun as interrupted:
+        _print_message("[bold yellow]interrupted:[/]", interrupted)
+        sys.exit(interrupted.exit_code)
     except TroupeError as error:
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print(f"[bold red]error:[/] {escape(str(error))}")
+        _print_message("[bold red]error:[/]", error)
         sys.exit(error.exit_code)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _print_message(kind: str, error: TroupeError) -> None:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(f"{kind} {escape(str(error))}")

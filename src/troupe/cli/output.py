@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +18,16 @@ PLAIN_EVERY_S = 5.0
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object, alone, on standard output."""
-    sys.stdout.write(json.dumps(value) + "\n")
+    """Print one JSON object, alone, on standard output; numbers that are not finite as null."""
+    sys.stdout.write(json.dumps(_finite(value), allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def describe(row: Mapping[str, float]) -> str:

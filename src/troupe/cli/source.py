@@ -14,12 +14,13 @@ def describe_experiment(source: str | None, env: str | None, overrides: list[str
     Raises:
         UserError: if there is none of that name.
     """
+    if (source is None) == (env is None):
+        raise UserError("give either an experiment, or --env with a Gymnasium id.")
     if env is not None:
         from troupe.experiments.gymnasium_ids import describe_environment
 
         return apply_overrides(describe_environment(env), overrides)
-    if source is None:
-        raise UserError("give an experiment, or --env with a Gymnasium id.")
+    assert source is not None
     return apply_overrides(read_description(source), overrides)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,6 @@ from troupe.cli.output import console, print_json, training_progress
 from troupe.cli.source import describe_experiment, new_run_path
 from troupe.core.errors import UserError
 from troupe.experiments.load import Description, apply_overrides, build_experiment
-from troupe.experiments.schema import Experiment
 
 
 def train(
@@ -45,24 +45,54 @@ def train(
     """
     shortcuts = {"seed": seed, "fleet.workers": workers, "fleet.address": address}
     given = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
-    description = _describe(source, env, resume, [*(overrides or []), *given])
+    if resume is not None and (out is not None or force):
+        raise UserError("--resume goes on in its own directory: leave out --out and --force.")
+    descriptions = _describe(source, env, resume, [*(overrides or []), *given])
+    names = list(descriptions)
+    first = descriptions[names[0]]
+    default = str(first.get("name")) if names == [""] else f"{first.get('name')}-sweep"
+    place = Place(resume or out or new_run_path(default), force, resume=resume is not None)
+    if names == [""]:
+        _train_one(first, place, dry_run, price_per_hour, as_json)
+    else:
+        _sweep(descriptions, place, dry_run, price_per_hour, as_json)
 
-    from troupe.fleet.sweep import combinations
 
-    if len(combinations(description)) > 1:
-        _sweep(description, out, force, dry_run, price_per_hour, as_json)
-        return
-    experiment = build_experiment(description)
-    path = resume or out or new_run_path(experiment.name)
+@dataclass(frozen=True)
+class Place:
+    """Where to write.
+
+    Attributes:
+        path: of the run or sweep.
+        force: whether one that is there may be replaced.
+        resume: whether to go on with the one that is there.
+    """
+
+    path: Path
+    force: bool
+    resume: bool
+
+
+def _train_one(
+    description: Description,
+    place: Place,
+    dry_run: bool,
+    price_per_hour: float | None,
+    as_json: bool,
+) -> None:
+    """Train one experiment and write a report on it."""
+    from troupe.fleet.launch import check_place, run_training
+    from troupe.fleet.training import check_experiment
+
+    experiment, path = build_experiment(description), place.path
     if dry_run:
-        _check_only(experiment, path, force=force or resume is not None)
-        _print_resolved(experiment, as_json)
+        check_place(experiment, path, force=place.force, resume=place.resume)
+        check_experiment(experiment)
+        _print_resolved(experiment.resolved(), as_json)
         return
-    from troupe.fleet.launch import run_training
-
     with training_progress(experiment.steps, quiet=as_json) as show:
         summary = run_training(
-            experiment, path, force=force, resume=resume is not None, report=show
+            experiment, path, force=place.force, resume=place.resume, report=show
         )
     report = _write_report([path], path / "report.html", price_per_hour)
     if as_json:
@@ -73,8 +103,13 @@ def train(
 
 def _describe(
     source: str | None, env: str | None, resume: Path | None, overrides: list[str]
-) -> Description:
-    """Return the description of what is to be trained, from the one place that was given."""
+) -> dict[str, Description]:
+    """Return what is to be trained, from the one place that was given: all runs of a sweep by name.
+
+    That of a single run is "".
+    """
+    from troupe.fleet.sweep import combinations, is_sweep, read_sweep
+
     given = [place for place in (source, env, resume) if place is not None]
     if len(given) != 1:
         raise UserError(
@@ -83,29 +118,23 @@ def _describe(
     if resume is not None:
         from troupe.fleet.runs import RunDirectory
 
-        return apply_overrides(RunDirectory.open(resume).experiment().resolved(), overrides)
-    return describe_experiment(source, env, overrides)
+        if is_sweep(resume):
+            return {n: apply_overrides(d, overrides) for n, d in read_sweep(resume).items()}
+        description = RunDirectory.open(resume).experiment().resolved()
+        return {"": apply_overrides(description, overrides)}
+    return combinations(describe_experiment(source, env, overrides))
 
 
-def _check_only(experiment: Experiment, path: Path, *, force: bool) -> None:
-    from troupe.fleet.runs import check_output
-    from troupe.fleet.training import check_experiment
-
-    check_output(path, force=force)
-    check_experiment(experiment)
-
-
-def _print_resolved(experiment: Experiment, as_json: bool) -> None:
+def _print_resolved(resolved: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print_json(experiment.resolved())
+        print_json(resolved)
     else:
-        print(yaml.safe_dump(experiment.resolved(), sort_keys=False), end="")
+        print(yaml.safe_dump(resolved, sort_keys=False), end="")
 
 
 def _sweep(
-    description: Description,
-    out: Path | None,
-    force: bool,
+    descriptions: dict[str, Description],
+    place: Place,
     dry_run: bool,
     price_per_hour: float | None,
     as_json: bool,
@@ -113,13 +142,13 @@ def _sweep(
     """Train every combination of a grid and write one report on all of them."""
     from troupe.fleet.sweep import check_sweep, run_sweep
 
-    path = out or new_run_path(f"{description['name']}-sweep")
-    experiments = check_sweep(description, path, force=force)
+    path, force, resume = place.path, place.force, place.resume
+    experiments = check_sweep(descriptions, path, force=force, resume=resume)
     if dry_run:
-        lines = [f"{name}: {experiment.name}" for name, experiment in experiments.items()]
-        print("\n".join(lines))
+        resolved = {name: experiment.resolved() for name, experiment in experiments.items()}
+        _print_resolved({"runs": resolved}, as_json)
         return
-    summaries = run_sweep(experiments, path, force=force, report=console.print)
+    summaries = run_sweep(experiments, path, force=force, resume=resume, report=console.print)
     report = _write_report([path], path / "report.html", price_per_hour)
     if as_json:
         print_json({"sweep": str(path), "runs": summaries, "report": str(report)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +101,10 @@ class EngineSettings(Settings):
     """What a user writes about one engine; subclasses add their own keys."""
 
     type: str
+
+    def as_measured(self) -> Self:
+        """Return the settings under which policies are evaluated; the same unless overridden."""
+        return self
 
     def build(self, name: str, num_instances: int, num_threads: int) -> Engine:
         """Return a new engine of these settings.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from troupe.core import plugins
 from troupe.core.errors import unknown
-from troupe.core.settings import Settings, Timestep
+from troupe.core.settings import Duration, Settings, Timestep
 from troupe.engines.base import EngineSettings
 from troupe.robots import Robot
 
@@ -45,6 +45,8 @@ class MujocoSettings(EngineSettings):
         model: path of an MJCF or URDF file instead.
         timestep: of the physics; default: the model's.
         packs: further datapacks by name.
+        step_time: real time that an instance's step takes, one instance after the other, to stand
+            for a slow simulator; default: as fast as it goes.
     """
 
     type: Literal["mujoco"] = "mujoco"
@@ -52,6 +54,7 @@ class MujocoSettings(EngineSettings):
     model: Path | None = None
     timestep: Timestep | None = None
     packs: dict[str, PackBinding] = {}
+    step_time: Duration | None = None
 
     @field_validator("robot")
     @classmethod
@@ -66,6 +69,10 @@ class MujocoSettings(EngineSettings):
         if (self.robot is None) == (self.model is None):
             raise ValueError("give either 'robot' or 'model'")
         return self
+
+    def as_measured(self) -> Self:
+        """Return the settings without the declared slowness."""
+        return self.model_copy(update={"step_time": None})
 
     def load_robot(self) -> Robot | None:
         """Return the robot, if one is named."""

@@ -113,6 +113,12 @@ class Experiment(Settings):
         assert self.task is not None
         return self.task.build(self.robots, world, self.loop.step)
 
+    def as_measured(self) -> Experiment:
+        """Return the experiment as policies are measured in it, without what only training has."""
+        task = self.task.as_measured() if self.task is not None else None
+        engines = {name: engine.as_measured() for name, engine in self.engines.items()}
+        return self.model_copy(update={"task": task, "engines": engines})
+
     def resolved(self) -> dict[str, Any]:
         """Return the whole description, as plain values that can be loaded again."""
         return self.model_dump(mode="json", exclude_none=True)

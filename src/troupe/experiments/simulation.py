@@ -16,6 +16,8 @@ from troupe.experiments.schema import Experiment
 from troupe.loop import FixedStepLoop
 from troupe.tasks.base import Bools
 
+EPISODE_STATE = ("episode", "episode_step", "step_limit")
+
 
 @dataclass(frozen=True)
 class Step:
@@ -48,6 +50,7 @@ class Simulation:
         action_spec: of one instance.
         episode: number of each instance's present episode, (N,).
         episode_step: steps of the present episodes, (N,).
+        step_limit: after which the present episodes are truncated, (N,).
     """
 
     def __init__(
@@ -79,7 +82,8 @@ class Simulation:
         self.action_spec: ArraySpec = self.task.action_spec
         self.num_instances = num_instances
         self.first_instance = first_instance
-        self.max_steps = experiment.max_episode_steps
+        self.step_limit = np.full(num_instances, experiment.max_episode_steps, np.int64)
+        self._max_steps = experiment.max_episode_steps
         self.episode = np.full(num_instances, -1, np.int64)
         self.episode_step = np.zeros(num_instances, np.int64)
         self._streams = [Streams(seed)] * num_instances
@@ -98,10 +102,22 @@ class Simulation:
             self._seed(ids, seed)
         self.episode[ids] += 1
         self.episode_step[ids] = 0
+        self.step_limit[ids] = self._max_steps
         streams = [(self._streams[i], self._names[i], int(self.episode[i])) for i in ids]
         self.loop.reset([s.seed("engine", *name) for s, *name in streams], ids)
         self.task.reset(self.world, ids, [s.generator("task", *name) for s, *name in streams])
         self.loop.refresh(ids)
+
+    def stagger(self) -> None:
+        """Shorten the present episodes, so that instances reach their time limits one by one.
+
+        Else all episodes would begin together, again and again, and what is sampled at a time
+        would all be of the same phase. Instance i keeps a share frac(i * 0.618...) of its limit:
+        multiples of the golden ratio are spread evenly, however many there are.
+        """
+        ids = self.first_instance + np.arange(self.num_instances)
+        share = ids * ((np.sqrt(5) - 1) / 2) % 1.0
+        self.step_limit[:] = np.ceil((1.0 - share) * self._max_steps).astype(np.int64)
 
     def observe(self) -> npt.NDArray[Any]:
         """Return the present observations, (N, ...)."""
@@ -113,7 +129,7 @@ class Simulation:
         self.loop.advance()
         self.episode_step += 1
         terminated = self.task.terminated(self.world)
-        truncated = self.task.truncated(self.world) | (self.episode_step >= self.max_steps)
+        truncated = self.task.truncated(self.world) | (self.episode_step >= self.step_limit)
         faults = self.loop.faults()
         for fault in faults:
             terminated[fault.instance], truncated[fault.instance] = False, True
@@ -131,14 +147,14 @@ class Simulation:
 
     def snapshot(self) -> dict[str, npt.NDArray[Any]]:
         """Return the exact state of engines, task and episodes."""
-        own = {"episode": self.episode.copy(), "episode_step": self.episode_step.copy()}
+        own = {name: getattr(self, name).copy() for name in EPISODE_STATE}
         return {**self.loop.snapshot(), **own}
 
     def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
         """Return to a snapshot's state, bit for bit."""
         self.loop.restore(snapshot)
-        self.episode[...] = snapshot["episode"]
-        self.episode_step[...] = snapshot["episode_step"]
+        for name in EPISODE_STATE:
+            getattr(self, name)[...] = snapshot[name]
 
     def close(self) -> None:
         """Close the engines."""

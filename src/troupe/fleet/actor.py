@@ -6,7 +6,6 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from troupe.core.arrays import ArraySpec
 from troupe.experiments.load import Description, build_experiment
 from troupe.experiments.simulation import Simulation
 from troupe.fleet.sampler import Sample, Sampler
@@ -36,11 +35,6 @@ class Actor:
             first_instance=first_instance,
             num_threads=1,
         )
-
-    def specs(self) -> tuple[ArraySpec, ArraySpec, tuple[str, ...]]:
-        """Return the specs of observations and actions, and the names of the metrics."""
-        simulation = self._simulation
-        return simulation.observation_spec, simulation.action_spec, tuple(simulation.metrics())
 
     def start(self, noise_size: int, snapshot: Snapshot | None = None) -> Snapshot:
         """Begin the first episodes, or go on from a snapshot; return the present one."""

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-# under `uv run` Ray would rebuild the environment in each of its processes
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
 
-from troupe.core.errors import TroupeError, UserError
+from troupe.core.errors import TroupeError
 from troupe.episodes import join_instances
 from troupe.experiments.schema import Experiment
 from troupe.fleet.actor import Actor
+from troupe.fleet.cluster import connect
 from troupe.fleet.sampler import Sample
-from troupe.fleet.workers import Snapshot
+from troupe.fleet.workers import Snapshot, check_division, specs
 from troupe.policies import MlpPolicy
 
 MAX_RESTARTS_IN_A_ROW = 5
+LOST = (RayActorError, OutOfMemoryError, ObjectLostError)
+"""What an actor, or the result that it had on its machine, is lost with."""
 
 
 class RayWorkers:
@@ -35,28 +34,26 @@ class RayWorkers:
     """
 
     def __init__(self, experiment: Experiment) -> None:
-        """Connect to Ray and start the actors.
+        """Connect to Ray and let the actors start; `start` waits for them.
 
         Raises:
-            UserError: if there are more workers than instances, or the address does not answer.
+            UserError: if anything is wrong with the experiment, there are more workers than
+                instances, or the address does not answer.
         """
         fleet = experiment.fleet
-        if fleet.workers > fleet.instances:
-            raise UserError(
-                f"fleet.workers: {fleet.workers} is more than there are instances to divide; "
-                f"valid: 0 to {fleet.instances} (fleet.instances)."
-            )
+        check_division(fleet)
+        self.observation_spec, self.action_spec, self.metric_names = specs(experiment)
         self._started_ray = connect(fleet.address)
         self.restarts = 0
         bounds = np.linspace(0, fleet.instances, fleet.workers + 1).round().astype(int)
         self._ranges = [(int(first), int(last)) for first, last in pairwise(bounds)]
         self._description = experiment.resolved()
-        cores = float(ray.cluster_resources().get("CPU", 1))
-        self._actor_class = ray.remote(num_cpus=min(1.0, cores / fleet.workers))(Actor)
+        self._actor_class = ray.remote(
+            num_cpus=_share_of_cores(fleet.workers),
+            scheduling_strategy="DEFAULT",  # anywhere, also where a sweep's trial starts them
+        )(Actor)
         self._actors = [self._new_actor(worker) for worker in range(fleet.workers)]
         self._snapshots: list[Snapshot] = []
-        specs = self._get([self._actors[0].specs.remote()])[0]
-        self.observation_spec, self.action_spec, self.metric_names = specs
 
     def start(self, noise_size: int) -> None:
         """Begin the first episodes."""
@@ -108,8 +105,9 @@ class RayWorkers:
         for _ in range(MAX_RESTARTS_IN_A_ROW):
             try:
                 result: tuple[Sample, Snapshot] = ray.get(reference)
-            except RayActorError:
+            except LOST:
                 self.restarts += 1
+                ray.kill(self._actors[worker])
                 actor = self._actors[worker] = self._new_actor(worker)
                 actor.start.remote(self._noise_size, self._snapshots[worker])
                 reference = actor.sample.remote(policy, num_steps)
@@ -122,34 +120,16 @@ class RayWorkers:
     def _get(self, references: Sequence[Any]) -> list[Any]:
         try:
             results: list[Any] = ray.get(list(references))
-        except RayActorError as error:
+        except LOST as error:
             raise TroupeError(f"a worker could not start: {error}") from error
         return results
 
 
-def connect(address: str | None) -> bool:
-    """Connect to Ray and return whether that started it.
-
-    Args:
-        address: of a cluster; None for ``RAY_ADDRESS``, or this machine.
-
-    Raises:
-        UserError: if nothing answers at the address.
-    """
-    if ray.is_initialized():
-        return False
-    address = address or os.environ.get("RAY_ADDRESS")
-    environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if address is None:
-        options |= {"include_dashboard": False, "address": "local"}
-    else:
-        options |= {"address": address}
-    try:
-        ray.init(runtime_env={"env_vars": environment}, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"no Ray cluster answers at '{address}': {error}") from error
-    return True
+def _share_of_cores(workers: int) -> float:
+    """Return how many of the cluster's cores to ask for, so that all workers have a place."""
+    cores = float(ray.cluster_resources().get("CPU", 1))
+    # Ray counts in units of 0.0001
+    return min(1.0, math.floor(1e4 * cores / workers) / 1e4)
 
 
 def _join(samples: Sequence[Sample]) -> Sample:

@@ -39,7 +39,9 @@ class Evaluator:
 
     def __init__(self, experiment: Experiment, num_episodes: int, num_threads: int = 0) -> None:
         """Build a simulation of as many instances as there are episodes."""
-        self.simulation = Simulation(experiment, num_episodes, num_threads=num_threads)
+        self.simulation = Simulation(
+            experiment.as_measured(), num_episodes, num_threads=num_threads
+        )
 
     def run(
         self,

@@ -43,19 +43,15 @@ def run_training(
         UserError: if anything is wrong with the experiment or the output; nothing is written then.
         InterruptedRun: if a signal ended it; a checkpoint is written.
     """
-    if not resume:
-        check_output(out, force=force)
+    check_place(experiment, out, force=force, resume=resume)
     training = Training(experiment, report=report)
     try:
-        run = (
-            RunDirectory.open(out) if resume else RunDirectory.create(out, experiment, force=force)
-        )
-        if resume:
-            training.resume(run)
+        run = _run_directory(training, out, force=force, resume=resume)
         with _stopping_on_signals(training.stop_requested):
             reason = training.train(run)
         summary = _summary(run, training, reason)
         run.write_json("summary.json", summary)
+        run.log(f"stopped after {training.progress.steps} steps: {reason}")
         if reason == "interrupted":
             raise InterruptedRun(
                 f"stopped after {training.progress.steps} steps; "
@@ -67,6 +63,37 @@ def run_training(
     return {**summary, "evaluation": evaluate_run(run, experiment, policy, summary)}
 
 
+def check_place(experiment: Experiment, out: Path, *, force: bool, resume: bool) -> None:
+    """Check that an experiment can be trained into a new run directory, or resumed in its own.
+
+    Raises:
+        UserError: if it cannot.
+    """
+    if not resume:
+        check_output(out, force=force)
+    elif RunDirectory.open(out).has_checkpoint():
+        RunDirectory.open(out).checkpoint_of(experiment)
+
+
+def _run_directory(training: Training, out: Path, *, force: bool, resume: bool) -> RunDirectory:
+    """Make the run directory, or open it and go on from its newest checkpoint."""
+    experiment = training.experiment
+    if resume:
+        run = RunDirectory.open(out)
+        # a run that ended before its first checkpoint goes on from its begin
+        if run.has_checkpoint():
+            training.resume(run.checkpoint_of(experiment))
+        run.write_experiment(experiment)
+    else:
+        run = RunDirectory.create(out, experiment, force=force)
+    run.log(
+        f"training {experiment.name} from step {training.progress.steps} to {experiment.steps}: "
+        f"seed {experiment.seed}, {experiment.fleet.workers} workers, "
+        f"{experiment.fleet.instances} instances"
+    )
+    return run
+
+
 def evaluate_run(
     run: RunDirectory, experiment: Experiment, policy: Any, summary: dict[str, Any]
 ) -> dict[str, Any]:
@@ -75,6 +102,7 @@ def evaluate_run(
     evaluation = evaluate(experiment, policy, experiment.evaluation.episodes, seed)
     run.write_json("evaluation.json", evaluation)
     run.write_json("summary.json", {**summary, "evaluation": evaluation})
+    run.log(f"evaluated over {evaluation['episodes']} episodes")
     return evaluation
 
 

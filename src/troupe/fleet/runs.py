@@ -34,6 +34,9 @@ from troupe.policies.storage import load_policy, save_policy
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
+RESUMED = ("engines", "loop", "task", "learner", "seed")
+"""What a resumed run has to share with the one that it goes on from, and its instances."""
+
 PACKAGES = ("numpy", "mujoco", "gymnasium", "jax", "optax", "ray", "pyarrow", "pydantic")
 
 
@@ -61,13 +64,16 @@ class RunDirectory:
             UserError: if there is something already, or the place cannot be written.
         """
         check_output(path, force=force)
-        if path.exists():
-            shutil.rmtree(path)
         run = cls(path)
-        (path / "checkpoints").mkdir(parents=True)
-        (path / "episodes").mkdir()
-        write_atomic(path / "config.yaml", yaml.safe_dump(experiment.resolved(), sort_keys=False))
-        run.write_json("provenance.json", provenance(experiment.seed))
+        try:
+            if path.exists():
+                shutil.rmtree(path)
+            (path / "checkpoints").mkdir(parents=True)
+            (path / "episodes").mkdir()
+            run.write_experiment(experiment)
+            run.write_json("provenance.json", provenance(experiment.seed))
+        except OSError as error:
+            raise UserError(f"output '{path}' cannot be written: {error.strerror}.") from error
         return run
 
     @classmethod
@@ -84,6 +90,17 @@ class RunDirectory:
     def experiment(self) -> Experiment:
         """Return the experiment that ran, as it was resolved."""
         return build_experiment(yaml.safe_load((self.path / "config.yaml").read_text()))
+
+    def write_experiment(self, experiment: Experiment) -> None:
+        """Write the experiment, resolved."""
+        content = yaml.safe_dump(experiment.resolved(), sort_keys=False)
+        write_atomic(self.path / "config.yaml", content)
+
+    def log(self, line: str) -> None:
+        """Append a line to the run's log, with the time."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with (self.path / "run.log").open("a") as file:
+            file.write(f"{now} {line}\n")
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file of the run."""
@@ -135,20 +152,42 @@ class RunDirectory:
             shutil.rmtree(old)
         return path
 
+    def has_checkpoint(self) -> bool:
+        """Return whether there is a complete checkpoint."""
+        return bool(self._checkpoints())
+
     def latest_checkpoint(self) -> Path:
         """Return the newest complete checkpoint.
 
         Raises:
             UserError: if there is none yet.
         """
-        found = sorted((self.path / "checkpoints").glob("[0-9]*/checkpoint.json"))
+        found = self._checkpoints()
         if not found:
             raise UserError(f"run '{self.path}' has no complete checkpoint yet.")
-        return found[-1].parent
+        return found[-1]
+
+    def checkpoint_of(self, experiment: Experiment) -> Checkpoint:
+        """Return the newest complete checkpoint, to go on from with an experiment.
+
+        Raises:
+            UserError: if there is none, or it is damaged or of another experiment.
+        """
+        checkpoint = read_checkpoint(self.latest_checkpoint())
+        if checkpoint.digest != experiment_digest(experiment):
+            raise UserError(
+                f"'{checkpoint.path}' is a checkpoint of another experiment: "
+                f"{', '.join(RESUMED)} and fleet.instances have to be those of the run."
+            )
+        return checkpoint
 
     def latest_policy(self) -> MlpPolicy:
         """Return the policy of the newest complete checkpoint."""
         return load_policy(self.latest_checkpoint() / "policy.safetensors")
+
+    def _checkpoints(self) -> list[Path]:
+        files = (self.path / "checkpoints").glob("[0-9]*/checkpoint.json")
+        return sorted(file.parent for file in files)
 
 
 @dataclass(frozen=True)
@@ -181,7 +220,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         for name in about["groups"]:
             file = path / f"{name}.safetensors"
             groups[name] = load_file(file)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise UserError(f"checkpoint file '{file}' is cut short or damaged: {error}") from error
     return Checkpoint(path, about["digest"], about["counters"], groups)
 
@@ -189,15 +228,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def experiment_digest(experiment: Experiment) -> str:
     """Return a digest of all that a resumed run has to share with the one that it goes on from."""
     description = experiment.resolved()
-    shared = {
-        name: description.get(name) for name in ("engines", "loop", "task", "learner", "seed")
-    }
+    shared = {name: description.get(name) for name in RESUMED}
     shared["instances"] = experiment.fleet.instances
     return hashlib.blake2b(json.dumps(shared, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def check_output(path: Path, *, force: bool) -> None:
-    """Check that a run may be written to a path.
+def check_output(path: Path, *, force: bool, marker: str = "config.yaml") -> None:
+    """Check that a run, or a sweep, may be written to a path.
+
+    Args:
+        path: where.
+        force: whether one that is there already may be replaced.
+        marker: the file by which to know what may be replaced.
 
     Raises:
         UserError: if something is there that may not be replaced, or it cannot be written.
@@ -209,9 +251,13 @@ def check_output(path: Path, *, force: bool) -> None:
             raise UserError(
                 f"output '{path}' exists; choose another --out, or --force to replace it."
             )
-        if not (path / "config.yaml").is_file():
-            raise UserError(f"output '{path}' exists and is no run, so --force won't replace it.")
+        if not (path / marker).is_file():
+            raise UserError(
+                f"output '{path}' exists without {marker}, so --force won't replace it."
+            )
     parent = next(p for p in [path, *path.absolute().parents] if p.exists())
+    if not parent.is_dir():
+        raise UserError(f"output '{path}' cannot be written: '{parent}' is not a directory.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise UserError(f"output '{path}' cannot be written: no permission in '{parent}'.")
 

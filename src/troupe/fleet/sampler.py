@@ -65,6 +65,7 @@ class Sampler:
         self._noise = ActionNoise(seed, simulation.first_instance, num_instances, noise_size)
         self._return = np.zeros(num_instances)
         simulation.reset()
+        simulation.stagger()
         self._observation = simulation.observe()
 
     def sample(self, policy: Policy, num_steps: int) -> Sample:

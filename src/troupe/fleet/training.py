@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,13 +13,13 @@ import numpy.typing as npt
 from troupe.core.errors import UserError, unknown
 from troupe.core.time import NANOSECONDS
 from troupe.episodes import Fragment
-from troupe.experiments.schema import Experiment, FleetSettings
+from troupe.experiments.schema import Experiment
 from troupe.fleet.evaluation import LEARNED_EPISODES, Evaluator, is_learned
 from troupe.fleet.progress import Progress
 from troupe.fleet.recording import Recorder
-from troupe.fleet.runs import RunDirectory, experiment_digest, read_checkpoint
+from troupe.fleet.runs import Checkpoint, RunDirectory, experiment_digest
 from troupe.fleet.sampler import Sample
-from troupe.fleet.workers import LocalWorkers, Workers, make_workers
+from troupe.fleet.workers import Workers, check_division, make_workers, specs
 from troupe.learning.base import LearnerSettings
 from troupe.policies import MlpPolicy
 
@@ -64,30 +64,21 @@ class Training:
         self.progress = Progress()
         self._report = report
         self._num_steps = fragment_steps(experiment)
-        self._workers: Workers = make_workers(experiment)
-        self._learner = self.settings.build(
-            self._workers.observation_spec,
-            self._workers.action_spec,
-            experiment.seed,
-            -(-experiment.steps // self.settings.batch),
-        )
-        self._workers.start(self._learner.policy().noise_size)
-        self._learner.prepare(self._num_steps, experiment.fleet.instances)
         self._ahead: Sample | None = None
-        self._evaluator = self._make_evaluator()
-        self._check_stop()
+        self._saved_updates = -1
+        self._evaluator: Evaluator | None = None
+        self._workers: Workers = make_workers(experiment)
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
         self.startup_s = time.perf_counter() - began
 
-    def resume(self, run: RunDirectory) -> None:
-        """Go on from a run's newest complete checkpoint, bitwise as if never stopped.
-
-        Raises:
-            UserError: if there is none, or it is damaged or of another experiment.
-        """
-        checkpoint = read_checkpoint(run.latest_checkpoint())
-        if checkpoint.digest != experiment_digest(self.experiment):
-            raise UserError(f"'{checkpoint.path}' is a checkpoint of another experiment.")
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same experiment, bitwise as if never stopped."""
         self.progress = Progress.from_json(checkpoint.counters)
+        self._saved_updates = self.progress.updates
         self._learner.restore(checkpoint.groups["learner"])
         self._workers.restore(checkpoint.groups["workers"])
         if "ahead" in checkpoint.groups:
@@ -144,6 +135,20 @@ class Training:
         if self._evaluator is not None:
             self._evaluator.close()
 
+    def _prepare(self) -> None:
+        experiment, workers = self.experiment, self._workers
+        check_stop(experiment, workers.metric_names)
+        self._learner = self.settings.build(
+            workers.observation_spec,
+            workers.action_spec,
+            experiment.seed,
+            -(-experiment.steps // self.settings.batch),
+        )
+        workers.start(self._learner.policy().noise_size)
+        self._learner.prepare(self._num_steps, experiment.fleet.instances)
+        if experiment.evaluation.attempts_every and "success" in workers.metric_names:
+            self._evaluator = Evaluator(experiment, LEARNED_EPISODES, num_threads=1)
+
     def _reason_to_stop(self) -> str:
         experiment, progress = self.experiment, self.progress
         if self.stop_requested.is_set():
@@ -162,18 +167,6 @@ class Training:
             return None
         return self._workers.sample(policy, self._num_steps)
 
-    def _make_evaluator(self) -> Evaluator | None:
-        every = self.experiment.evaluation.attempts_every
-        if not every or "success" not in self._workers.metric_names:
-            return None
-        return Evaluator(self.experiment, LEARNED_EPISODES, num_threads=1)
-
-    def _check_stop(self) -> None:
-        stop = self.experiment.stop
-        names = [*self.progress.row(0), *self._workers.metric_names]
-        if stop is not None and stop.metric not in names:
-            raise unknown("metric", stop.metric, names, where="stop.metric")
-
     def _is_promising(self) -> bool:
         progress = self.progress
         every = self.experiment.evaluation.attempts_every
@@ -186,6 +179,8 @@ class Training:
         return is_learned(self._evaluator, policy, self.experiment.seed + LEARNED_SEED_OFFSET)
 
     def _write_checkpoint(self, run: RunDirectory) -> None:
+        if self._saved_updates == self.progress.updates:
+            return
         groups = {"learner": self._learner.state(), "workers": self._workers.snapshot()}
         if self._ahead is not None:
             groups["ahead"] = _sample_to_arrays(self._ahead)
@@ -196,6 +191,7 @@ class Training:
             counters=self.progress.to_json(),
             digest=experiment_digest(self.experiment),
         )
+        self._saved_updates = self.progress.updates
 
 
 def learner_settings(experiment: Experiment) -> LearnerSettings:
@@ -228,14 +224,30 @@ def fragment_steps(experiment: Experiment) -> int:
 
 
 def check_experiment(experiment: Experiment) -> None:
-    """Check that an experiment can be trained, by building all of it but its workers' processes.
+    """Check that an experiment can be trained, by building one instance and nothing else.
 
     Raises:
         UserError: if it cannot.
     """
     fragment_steps(experiment)
-    workers = LocalWorkers(experiment.model_copy(update={"fleet": FleetSettings(instances=1)}))
-    workers.close()
+    check_division(experiment.fleet)
+    _, _, metric_names = specs(experiment)
+    check_stop(experiment, metric_names)
+    if experiment.fleet.workers:
+        from troupe.fleet.cluster import check_address
+
+        check_address(experiment.fleet.address)
+
+
+def check_stop(experiment: Experiment, metric_names: Sequence[str]) -> None:
+    """Check that there is the metric at which an experiment is to stop.
+
+    Raises:
+        UserError: if there is not.
+    """
+    names = [*Progress().row(0), *metric_names]
+    if experiment.stop is not None and experiment.stop.metric not in names:
+        raise unknown("metric", experiment.stop.metric, names, where="stop.metric")
 
 
 def _sample_to_arrays(sample: Sample) -> dict[str, npt.NDArray[Any]]:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from troupe.core.arrays import ArraySpec
-from troupe.experiments.schema import Experiment
+from troupe.core.errors import UserError
+from troupe.experiments.schema import Experiment, FleetSettings
 from troupe.experiments.simulation import Simulation
 from troupe.fleet.sampler import Sample, Sampler
 from troupe.policies import MlpPolicy
@@ -58,6 +60,7 @@ class LocalWorkers:
         self.action_spec = self._simulation.action_spec
         self.metric_names = tuple(self._simulation.metrics())
         self.restarts = 0
+        self._blas = ThreadpoolController()
 
     def start(self, noise_size: int) -> None:
         """Begin the first episodes."""
@@ -65,7 +68,9 @@ class LocalWorkers:
 
     def sample(self, policy: MlpPolicy, num_steps: int) -> Sample:
         """Return the next steps of all instances, and what ended or failed in them."""
-        return self._sampler.sample(policy, num_steps)
+        # on several threads BLAS rounds the products of wide layers differently
+        with self._blas.limit(limits=1):
+            return self._sampler.sample(policy, num_steps)
 
     def snapshot(self) -> Snapshot:
         """Return the exact state of all instances."""
@@ -87,3 +92,28 @@ def make_workers(experiment: Experiment) -> Workers:
     from troupe.fleet.actors import RayWorkers
 
     return RayWorkers(experiment)
+
+
+def specs(experiment: Experiment) -> tuple[ArraySpec, ArraySpec, tuple[str, ...]]:
+    """Return the specs of observations and actions, and the names of the metrics.
+
+    Raises:
+        UserError: if anything in the experiment's engines or task is wrong.
+    """
+    simulation = Simulation(experiment, 1, num_threads=1)
+    found = simulation.observation_spec, simulation.action_spec, tuple(simulation.metrics())
+    simulation.close()
+    return found
+
+
+def check_division(fleet: FleetSettings) -> None:
+    """Check that there is an instance for each worker.
+
+    Raises:
+        UserError: if there is not.
+    """
+    if fleet.workers > fleet.instances:
+        raise UserError(
+            f"fleet.workers: {fleet.workers} is more than there are instances to divide; "
+            f"valid: 0 to {fleet.instances} (fleet.instances)."
+        )

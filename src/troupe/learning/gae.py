@@ -1,4 +1,4 @@
-"""Generalised advantage estimation (docs/derivations.md, "Advantages")."""
+"""Generalised advantage estimation (docs/derivations.md, "Generalised advantage estimation")."""
 
 from __future__ import annotations
 

@@ -27,6 +27,13 @@ from troupe.learning.ppo_settings import PPOSettings
 from troupe.policies import MlpPolicy
 from troupe.policies.mlp import OBSERVATION_CLIP, Distribution
 
+MAX_IMPORTANCE = 2.0
+"""Where the ratio of the policy before the update to the one that acted is cut."""
+
+
+MAX_LOG_RATIO = 10.0
+"""Where logarithms of ratios are cut: beyond, clipping has decided, and exp would overflow."""
+
 
 class State(NamedTuple):
     """All that an update changes."""
@@ -44,6 +51,7 @@ class Batch(NamedTuple):
     observation: jax.Array
     action: jax.Array
     log_prob: jax.Array
+    importance: jax.Array
     advantage: jax.Array
     target: jax.Array
 
@@ -85,12 +93,12 @@ class PPO:
     def policy(self) -> MlpPolicy:
         """Return the newest policy, in numpy, with its normalisation."""
         actor = {
-            name: np.asarray(values)
+            name: np.array(values)
             for name, values in self._state.parameters.items()
             if not name.startswith("critic")
         }
         observations = self._state.observations
-        mean, scale = np.asarray(observations.mean), np.asarray(observations.scale)
+        mean, scale = np.array(observations.mean), np.array(observations.scale)
         return MlpPolicy(
             actor, mean, scale, self.settings.activation, self._distribution, self.version
         )
@@ -194,11 +202,20 @@ def _update(
     if settings.normalise_advantages == "batch":
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
+    # the policy before this update; older ones acted if sampling ran ahead
+    flat_observation = seen_observation.reshape(-1, seen_observation.shape[-1])
+    flat_action = action.reshape(-1, *action.shape[2:])
+    output = forward(state.parameters, "actor", flat_observation, settings.activation)
+    proximal, _ = log_prob_and_entropy(state.parameters, distribution, output, flat_action)
+    log_importance = jnp.clip(proximal - log_prob.reshape(-1), -MAX_LOG_RATIO, MAX_LOG_RATIO)
+    importance = jnp.exp(log_importance)
+
     # epochs of minibatches
     batch = Batch(
-        observation=seen_observation.reshape(-1, seen_observation.shape[-1]),
-        action=action.reshape(-1, *action.shape[2:]),
-        log_prob=log_prob.reshape(-1),
+        observation=flat_observation,
+        action=flat_action,
+        log_prob=proximal,
+        importance=jnp.minimum(importance, MAX_IMPORTANCE),
         advantage=advantage.reshape(-1),
         target=(target - state.returns.mean) * state.returns.scale,
     )
@@ -208,13 +225,13 @@ def _update(
 
     # the next policy sees with what this fragment taught
     if settings.normalise_observations:
-        samples = observation.reshape(-1, observation.shape[-1])
-        state = state._replace(observations=state.observations.merge(samples))
+        state = _merge_observations(state, observation.reshape(-1, observation.shape[-1]))
     error = target - value.reshape(-1)
     return state, {
         **{name: values[-1] for name, values in figures.items()},
         "explained_variance": 1 - error.var() / (target.var() + 1e-8),
         "step_size": state.step_size,
+        "staleness": (importance - 1 - log_importance).mean(),
     }
 
 
@@ -246,6 +263,25 @@ def _merge_returns(settings: PPOSettings, state: State, target: jax.Array) -> St
         bias: state.parameters[bias] * ratio + shift,
     }
     return state._replace(parameters=parameters, returns=new)
+
+
+def _merge_observations(state: State, samples: jax.Array) -> State:
+    """Merge samples into the moments of the observations, and leave the networks as they are.
+
+    The first layers take up what changes (docs/derivations.md, "Normalisation"), or each new
+    moment would disturb a policy that has become precise. The very first moments are not taken
+    up: they give the networks inputs of the same size, which is what normalisation is for.
+    """
+    old, new = state.observations, state.observations.merge(samples)
+    is_first = old.num_samples == 0
+    ratio = jnp.where(is_first, 1.0, new.scale / old.scale)
+    shift = jnp.where(is_first, 0.0, (new.mean - old.mean) * old.scale)
+    parameters = dict(state.parameters)
+    for network in ("actor", "critic"):
+        weight, bias = f"{network}.0.weight", f"{network}.0.bias"
+        parameters[bias] = parameters[bias] + shift @ parameters[weight]
+        parameters[weight] = parameters[weight] / ratio[:, None]
+    return state._replace(parameters=parameters, observations=new)
 
 
 def _epoch(
@@ -292,13 +328,13 @@ def _loss(
     """Return the clipped surrogate, value, entropy and divergence losses together."""
     output = forward(parameters, "actor", batch.observation, settings.activation)
     log_prob, entropy = log_prob_and_entropy(parameters, distribution, output, batch.action)
-    log_ratio = log_prob - batch.log_prob
+    log_ratio = jnp.clip(log_prob - batch.log_prob, -MAX_LOG_RATIO, MAX_LOG_RATIO)
     ratio = jnp.exp(log_ratio)
     advantage = batch.advantage
     if settings.normalise_advantages == "minibatch":
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
     clipped = jnp.clip(ratio, 1 - settings.clip, 1 + settings.clip)
-    surrogate = jnp.minimum(ratio * advantage, clipped * advantage).mean()
+    surrogate = (batch.importance * jnp.minimum(ratio * advantage, clipped * advantage)).mean()
     value = forward(parameters, "critic", batch.observation, settings.activation)[:, 0]
     value_loss = 0.5 * ((value - batch.target) ** 2).mean()
     kl = (ratio - 1 - log_ratio).mean()

@@ -16,7 +16,7 @@ from troupe.robots import Robot
 from troupe.tasks import rewards
 from troupe.tasks.base import Bools, Task
 from troupe.tasks.control import ActionMode, position_command, rate_limited, velocity_command
-from troupe.tasks.targets import Targets
+from troupe.tasks.targets import ReachableTargets, Targets
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class ReachRules:
         reward: of the errors, (N,).
         reached: whether the errors are small enough, (N,).
         ends_when_reached: whether reaching terminates the episode.
+        limit_cost: of a joint at its limit, for each share of its range beyond the free one.
+        starts: where the arm may start other than at home, if anywhere.
+        random_start: share of the episodes that start there.
     """
 
     targets: Targets
@@ -57,6 +60,9 @@ class ReachRules:
     reward: Callable[[Errors], Array]
     reached: Callable[[Errors], Bools]
     ends_when_reached: bool
+    limit_cost: float = 0.0
+    starts: ReachableTargets | None = None
+    random_start: float = 0.0
 
 
 class ReachTask(Task):
@@ -88,11 +94,16 @@ class ReachTask(Task):
         self.action_spec = ArraySpec((dof,), low=-one, high=one, names=robot.joint_names)
 
     def reset(self, world: World, instances: Ids, rng: Sequence[Generator]) -> None:
-        """Draw a target for each episode; the arm starts at its home pose."""
+        """Draw a target for each episode, and a pose to start from; else that is home."""
         frames = self._rules.targets.draw(rng)
         world.arrays["target_position"][instances] = frames[:, :3, 3]
         world.arrays["target_rotation"][instances] = frames[:, :3, :3]
         world.write(self._command, self._robot.home, instances)
+        if self._rules.starts is not None:
+            chosen = [i for i, r in enumerate(rng) if r.random() < self._rules.random_start]
+            start = self._rules.starts.draw_joint_positions([rng[i] for i in chosen])
+            world.write(self._packs["joint_position"], start, instances[chosen])
+            world.write(self._command, start, instances[chosen])
 
     def act(self, world: World, action: npt.NDArray[Any]) -> None:
         """Command joint positions, within the limits of position and velocity."""
@@ -118,8 +129,13 @@ class ReachTask(Task):
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
     def reward(self, world: World, action: npt.NDArray[Any]) -> Array:
-        """Return what the rules give for the errors, (N,)."""
-        return self._rules.reward(self.errors(world))
+        """Return what the rules give for the errors, less the cost of joints at limits, (N,)."""
+        reward = self._rules.reward(self.errors(world))
+        if self._rules.limit_cost:
+            position = self._read(world, "joint_position")
+            excess = rewards.limit_excess(position, self._robot.position_limits)
+            reward = reward - self._rules.limit_cost * excess
+        return reward
 
     def terminated(self, world: World) -> Bools:
         """Return which tools have reached their targets, if that ends the episode, (N,)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,10 @@ class TaskSettings(Settings):
 
     type: str
     episode: Duration = nanoseconds(2_000_000_000)
+
+    def as_measured(self) -> Self:
+        """Return the settings that policies are measured under, without what only aids learning."""
+        return self
 
     def build(self, robots: Mapping[str, Robot], world: World, step_ns: int) -> Task:
         """Return a new task on a world.

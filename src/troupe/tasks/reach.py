@@ -30,6 +30,10 @@ class ReachSettings(TaskSettings):
         orientation: whether the tool's orientation counts too.
         joint_margin_rad: distance of the targets' joint angles from the joint limits.
         clearance_m: of the targets from the floor and from the base axis.
+        reach_margin_m: distance of the targets from the farthest that the tool gets.
+        random_start: share of the training episodes that start at random joint angles, not at
+            home, so that the policy also learns to come back from where it should not go.
+        limit_cost: of joints near their limits, see `rewards.limit_excess`.
         precision_m: width of the reward's peak at the target.
         precision_rad: the same for the orientation.
         threshold_m: an episode succeeds that ends within it.
@@ -43,7 +47,10 @@ class ReachSettings(TaskSettings):
     orientation: bool = False
     joint_margin_rad: float = Field(0.1, ge=0)
     clearance_m: float = Field(0.1, ge=0)
-    precision_m: float = Field(0.01, gt=0)
+    reach_margin_m: float = Field(0.03, ge=0)
+    random_start: float = Field(0.1, ge=0, le=1)
+    limit_cost: float = Field(2.0, ge=0)
+    precision_m: float = Field(0.03, gt=0)
     precision_rad: float = Field(0.1, gt=0)
     threshold_m: float = Field(0.005, gt=0)
     threshold_rad: float = Field(0.1, gt=0)
@@ -61,8 +68,18 @@ class ReachSettings(TaskSettings):
                 (errors.distance_m < self.threshold_m) & (errors.angle_rad < self.threshold_rad)
             ),
             ends_when_reached=False,
+            limit_cost=self.limit_cost,
+            starts=self._reachable(robot) if self.random_start else None,
+            random_start=self.random_start,
         )
         return ReachTask(rules, engine, robot, world, step_ns)
+
+    def as_measured(self) -> ReachSettings:
+        """Return the settings under which a policy is measured: every episode starts at home."""
+        return self.model_copy(update={"random_start": 0.0})
+
+    def _reachable(self, robot: Robot) -> ReachableTargets:
+        return ReachableTargets(robot, self.joint_margin_rad, self.clearance_m, self.reach_margin_m)
 
     def _reward(self, errors: Errors) -> Array:
         reward = rewards.precise(errors.distance_m, self.precision_m)
@@ -72,7 +89,7 @@ class ReachSettings(TaskSettings):
 
     def _targets(self, robot: Robot) -> Targets:
         if self.target == "random":
-            return ReachableTargets(robot, self.joint_margin_rad, self.clearance_m)
+            return self._reachable(robot)
         positions = np.array(self.target)
         for i, position in enumerate(positions):
             check_reachable(robot, position, f"task.target.{i}")

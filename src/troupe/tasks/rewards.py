@@ -7,6 +7,9 @@ import numpy.typing as npt
 
 from troupe.core.arrays import Array
 
+FREE_RANGE = 0.75
+"""Share of a joint's range, about its middle, in which its position costs nothing."""
+
 
 def distance(error_m: Array) -> Array:
     """Return the Euclidean length of position errors, (N, 3) to (N,), metres."""
@@ -35,6 +38,22 @@ def precise(error: Array, scale: float) -> Array:
     """
     reward: Array = -error + scale / (error + scale) - 1.0
     return reward
+
+
+def limit_excess(joint_position: Array, limits: Array) -> Array:
+    """Return how far joints are beyond three quarters of their range, summed over joints, (N,).
+
+    An arm that has folded onto its limits no longer moves where it is told to, and a policy learns
+    nothing there; a cost on this keeps it away (docs/derivations.md, "Reaching").
+
+    Args:
+        joint_position: (N, dof), rad.
+        limits: least and greatest angles, (2, dof), rad.
+    """
+    low, high = limits
+    share = np.abs(joint_position - (low + high) / 2) / ((high - low) / 2)
+    excess: Array = np.maximum(share - FREE_RANGE, 0.0).sum(axis=1)
+    return excess
 
 
 def scara_point(distance_m: Array, threshold_m: float) -> Array:

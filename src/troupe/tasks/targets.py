@@ -33,16 +33,20 @@ class ReachableTargets:
     Joint angles are drawn uniformly within the limits less a margin, and the tool pose follows by
     forward kinematics, so that every target can be reached. The first candidate is taken whose
     joints and tool keep clear of the floor and the shoulder, and whose tool keeps clear of the base
-    axis.
+    axis and of the outer bound of the workspace, where the arm is stretched and cannot move its
+    tool outwards.
     """
 
-    def __init__(self, robot: Robot, joint_margin_rad: float, clearance_m: float) -> None:
+    def __init__(
+        self, robot: Robot, joint_margin_rad: float, clearance_m: float, reach_margin_m: float
+    ) -> None:
         """Draw for a robot.
 
         Args:
             robot: whose workspace is meant.
             joint_margin_rad: distance of the drawn angles from the joint limits.
             clearance_m: least height above the floor, and distance from the base axis.
+            reach_margin_m: distance of the tool from the farthest that it gets from joint 1.
 
         Raises:
             UserError: if the margins leave nothing of the workspace.
@@ -57,11 +61,13 @@ class ReachableTargets:
                 f"task.joint_margin_rad: {joint_margin_rad} leaves no range to a joint; "
                 f"valid: 0 to {widest:.3f}."
             )
-        sample = np.random.default_rng(0).uniform(self._low, self._high, (1000, len(low)))
-        if not self._is_clear(robot.link_frames(sample)).mean() > 0.02:
+        sample = np.random.default_rng(0).uniform(self._low, self._high, (4096, len(low)))
+        frames = robot.link_frames(sample)
+        self._reach_m = float(_from_shoulder(frames)[..., -1].max()) - reach_margin_m
+        if not self._is_clear(frames).mean() > 0.02:
             raise UserError(
-                f"task.clearance_m: {clearance_m} m leaves nothing of the workspace; the arm "
-                f"reaches {robot.max_reach():.3f} m."
+                f"task.clearance_m and task.reach_margin_m: {clearance_m} m and {reach_margin_m} m "
+                f"leave nothing of the workspace; the arm reaches {robot.max_reach():.3f} m."
             )
 
     def draw(self, rng: Sequence[Generator]) -> Array:
@@ -88,10 +94,18 @@ class ReachableTargets:
         distance = np.hypot(from_axis[..., 0], from_axis[..., 1])
         high_enough = (positions[..., 2:, 2] > self._clearance_m).all(axis=-1)
         # an arm that folds back onto its shoulder would collide with itself
-        from_shoulder = np.linalg.norm(positions[..., 3:, :] - positions[..., :1, :], axis=-1)
-        unfolded = (from_shoulder > SHOULDER_CLEARANCES * self._clearance_m).all(axis=-1)
-        clear: npt.NDArray[np.bool_] = high_enough & unfolded & (distance > self._clearance_m)
+        from_shoulder = _from_shoulder(links)
+        unfolded = (from_shoulder[..., 3:] > SHOULDER_CLEARANCES * self._clearance_m).all(axis=-1)
+        within = (distance > self._clearance_m) & (from_shoulder[..., -1] < self._reach_m)
+        clear: npt.NDArray[np.bool_] = high_enough & unfolded & within
         return clear
+
+
+def _from_shoulder(links: Array) -> Array:
+    """Return the distances of the joints and the tool from joint 1, (..., dof + 1), m."""
+    positions = links[..., :3, 3]
+    distances: Array = np.linalg.norm(positions - positions[..., :1, :], axis=-1)
+    return distances
 
 
 class GivenTargets:

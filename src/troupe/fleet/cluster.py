@@ -1,0 +1,82 @@
+"""Connecting to Ray: to a cluster, or to one that starts on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from troupe.core.errors import UserError
+
+ANSWER_WITHIN_S = 10.0
+
+
+def connect(address: str | None) -> bool:
+    """Connect to Ray and return whether that is new.
+
+    Args:
+        address: of a cluster, "host:port"; None for ``RAY_ADDRESS``, or this machine.
+
+    Raises:
+        UserError: if nothing answers at the address.
+    """
+    address = check_address(address)
+    if ray.is_initialized():
+        return False
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if address == "local":
+        options["include_dashboard"] = False
+    environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        with _own_signal_handler(), warnings.catch_warnings():
+            # what Ray forks becomes another program at once, so threads of JAX do not matter
+            warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
+            ray.init(address=address, runtime_env={"env_vars": environment}, **options)
+    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+        raise UserError(f"no Ray cluster can be used at '{address}': {error}") from error
+    return True
+
+
+def check_address(address: str | None) -> str:
+    """Return where to find Ray, having checked that something listens there.
+
+    Ray itself would try for many minutes.
+
+    Args:
+        address: of a cluster, "host:port"; None for ``RAY_ADDRESS``, or this machine.
+
+    Raises:
+        UserError: if nothing answers at the address.
+    """
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    if address in ("local", "auto"):
+        return address
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise UserError(f"Ray address '{address}': write host:port, e.g. 10.0.0.5:6379.")
+    try:
+        socket.create_connection((host, int(port)), ANSWER_WITHIN_S).close()
+    except OSError as error:
+        raise UserError(f"no Ray cluster answers at '{address}': {error}.") from error
+    return address
+
+
+@contextmanager
+def _own_signal_handler() -> Iterator[None]:
+    """Keep the handler of SIGTERM, which Ray would replace."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
