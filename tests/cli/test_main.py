@@ -1,10 +1,14 @@
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import yaml
 
 from troupe.cli.main import main
+from troupe.experiments.load import catalog_names
+from troupe.fleet.training import Training
 
 TINY = [
     "fleet.instances=16",
@@ -67,27 +71,61 @@ def test_train_evaluate_report_and_compare(troupe):
     assert "0.134" in Path("both.html").read_text()
 
 
-def test_resume_extends_a_run(troupe):
+def test_resume_goes_on_with_the_settings_of_the_run(troupe):
     assert troupe("train", "scara-reach", *SET, "--out", "a", "--json")[0] == 0
     code, out, err = troupe("train", "--resume", "a", "--set", "steps=1024", "--json")
     assert code == 0, err
     assert json.loads(out)["steps"] == 1024
+    config = yaml.safe_load(Path("a/config.yaml").read_text())
+    assert (config["steps"], config["fleet"]["instances"]) == (1024, 16)
+
+    code, _, err = troupe("train", "--resume", "a", "--seed", "1")
+    assert code == 2
+    assert "is a checkpoint of another experiment" in err
+    code, _, err = troupe("train", "--resume", "a", "--out", "b")
+    assert code == 2
+    assert "leave out --out" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_of_the_start_leaves_nothing(troupe, tmp_path, monkeypatch, number):
+    def interrupted(training: Training) -> None:
+        os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "_prepare", interrupted)
+        assert troupe("train", "scara-reach", *SET, "--out", "a")[0] == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_train_any_gymnasium_environment(troupe):
-    sizes = [
-        "--set",
-        "fleet.instances=4",
-        "--set",
-        "learner.batch=256",
-        "--set",
-        "learner.minibatch=64",
-    ]
-    code, out, err = troupe(
-        "train", "--env", "CartPole-v1", *sizes, "--set", "steps=512", "--out", "a", "--json"
-    )
+    sizes = ["fleet.instances=4", "learner.batch=256", "learner.minibatch=64", "steps=512"]
+    settings = [part for size in sizes for part in ("--set", size)]
+    code, out, err = troupe("train", "--env", "CartPole-v1", *settings, "--out", "a", "--json")
     assert code == 0, err
     assert json.loads(out)["evaluation"]["mean_return"] > 5
+    assert "<html" in Path("a/report.html").read_text()
+    code, _, err = troupe("evaluate", "a", "--episodes", "3")
+    assert code == 0
+    assert "mean return" in err
+
+
+@pytest.mark.parametrize("source", [*catalog_names(), "--env=CartPole-v1"])
+def test_what_show_prints_is_the_experiment(troupe, source):
+    code, out, _ = troupe("show", source)
+    assert code == 0
+    Path("mine.yaml").write_text(out)
+    assert troupe("show", "mine.yaml") == (0, out, "")
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "scara-reach", "--workers", "two"], ["trian"], ["evaluate"]]
+)
+def test_a_wrong_command_line_ends_with_exit_code_2(troupe, words):
+    code, out, err = troupe(*words)
+    assert code == 2
+    assert out == ""
+    assert "Usage:" in err
 
 
 def test_list_show_and_doctor(troupe):
@@ -98,8 +136,6 @@ def test_list_show_and_doctor(troupe):
     shown = yaml.safe_load(out)
     assert code == 0
     assert shown["learner"]["gamma"] == 0.5
-    Path("mine.yaml").write_text(out)
-    assert yaml.safe_load(troupe("show", "mine.yaml")[1]) == shown
     code, out, _ = troupe("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(out)["checks"]}
     assert checks["Python"]["mend"] is None
@@ -160,13 +196,23 @@ BAD_INPUT = {
         ["scara-reach", "--set", "learner.gamma={grid_search: [0.9, 3]}"],
         "learner.gamma",
     ),
+    "unknown metric": (
+        ["scara-reach", "--set", "stop={metric: reward, value: 0}"],
+        "stop.metric: unknown metric 'reward'",
+    ),
+    "more workers than instances": (["scara-reach", "--workers", "65"], "fleet.workers: 65"),
+    "address without port": (
+        ["scara-reach", "--workers", "1", "--address", "there"],
+        "write host:port",
+    ),
     "address": (["scara-reach", "--workers", "1", "--address", "127.0.0.1:1"], "127.0.0.1:1"),
 }
 
 
 @pytest.mark.parametrize(("words", "message"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
 def test_bad_input_is_one_message_and_leaves_nothing(troupe, tmp_path, words, message):
-    code, out, err = troupe("train", *words, "--out", "run")
+    place = [] if "--resume" in words else ["--out", "run"]
+    code, out, err = troupe("train", *words, *place)
     assert code == 2, err
     assert message in " ".join(err.split())
     assert "Traceback" not in err
@@ -180,7 +226,7 @@ def test_a_model_that_does_not_compile_is_named(troupe, tmp_path):
         "train",
         "scara-reach",
         "--set",
-        "engines.arm={type: mujoco, model: bad.xml}",
+        "engines.arm={robot: null, model: bad.xml}",
         "--out",
         "run",
     )

@@ -55,7 +55,7 @@ def test_nothing_is_shared_between_descriptions() -> None:
         ("engines=3", "engines: Input should be a valid dictionary, not 3"),
         ("loop.step=20", "loop.step: 20 has no unit"),
         ("loop.step=0ms", "loop.step: '0ms' is less than 1ns"),
-        ("task.episode=1ms", "Experiment: task.episode must be at least one loop.step"),
+        ("task.episode=1ms", "task.episode must be at least one loop.step"),
         ("task.type=grasp", "task.type: unknown task 'grasp'. Valid: gymnasium, point, reach."),
         ("task.action=torque", "task.action: Input should be 'position' or 'velocity', not 'tor"),
         ("fleet.workers=-1", "fleet.workers: Input should be greater than or equal to 0, not -1"),
@@ -75,7 +75,7 @@ def test_wrong_overrides_name_place_value_and_what_is_valid(override: str, messa
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("scara-rech", "unknown experiment 'scara-rech'. Did you mean 'scara-reach'? Valid: mara-"),
+        ("scara-rech", "unknown experiment 'scara-rech'. Did you mean 'scara-reach'? Valid: "),
         ("none.yaml", "experiment file 'none.yaml' does not exist"),
     ],
 )

@@ -11,6 +11,7 @@ SMALL = (
     "learner.minibatch=64",
     "learner.epochs=2",
     "learner.hidden=[16,16]",
+    "learner.lag=1",
     "task.episode=400ms",
     "evaluation.episodes=5",
 )

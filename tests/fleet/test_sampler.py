@@ -5,7 +5,7 @@ from troupe.experiments.simulation import Simulation
 from troupe.fleet.sampler import Sampler
 from troupe.policies import MlpPolicy
 
-T = 30  # with episodes of 20 steps, each instance ends one
+T = 30  # with episodes of at most 20 steps, each instance ends one
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def policy() -> MlpPolicy:
     return MlpPolicy(parameters, np.zeros(15, np.float32), np.ones(15, np.float32), version=5)
 
 
-def make_sampler(small, num_instances=16, first_instance=0) -> Sampler:
-    simulation = Simulation(small(), num_instances, seed=3, first_instance=first_instance)
+def make_sampler(small, num_instances=16, first_instance=0, overrides=()) -> Sampler:
+    simulation = Simulation(small(*overrides), num_instances, seed=3, first_instance=first_instance)
     return Sampler(simulation, seed=3, noise_size=3)
 
 
@@ -35,16 +35,29 @@ def test_every_step_carries_its_provenance(small, policy):
 
 
 def test_episodes_that_end_are_truncated_with_their_last_observation(small, policy):
-    sampler = make_sampler(small)
+    sampler = make_sampler(small, overrides=["task.random_start=0"])
+    lengths = sampler.simulation.step_limit.copy()  # of the first episodes; later ones have 20
     sample = sampler.sample(policy, T)
     fragment, episodes = sample.fragment, sample.episodes
-    assert fragment.truncated[19].all()
-    assert fragment.truncated.sum() == 16
+    ends = [
+        (step, instance)
+        for step in range(T)
+        for instance, length in enumerate(lengths)
+        if step + 1 >= length and (step + 1 - length) % 20 == 0
+    ]
+    np.testing.assert_array_equal(np.argwhere(fragment.truncated), ends)
+    np.testing.assert_array_equal(fragment.final_step, ends)
     assert not fragment.terminated.any()
-    np.testing.assert_array_equal(episodes["instance"], np.arange(16))
-    np.testing.assert_allclose(episodes["return"], fragment.reward[:20].sum(axis=0), rtol=1e-5)
+    steps, instances = np.array(ends).T
+    np.testing.assert_array_equal(episodes["step"], steps)
+    np.testing.assert_array_equal(episodes["instance"], instances)
+    expected = [
+        fragment.reward[step + 1 - length : step + 1, instance].sum()
+        for step, instance, length in zip(steps, instances, episodes["length"], strict=True)
+    ]
+    np.testing.assert_allclose(episodes["return"], expected, rtol=1e-5)
     # the next observations are the first of new episodes: the arm is at home again, joints at 0
-    np.testing.assert_allclose(fragment.observation[20][:, :3], 0, atol=1e-6)
+    np.testing.assert_allclose(fragment.observation[steps + 1, instances, :3], 0, atol=1e-6)
     error = np.linalg.norm(fragment.final_observation[:, 3:6], axis=1)
     np.testing.assert_allclose(error, episodes["error_m"], rtol=1e-5)
 

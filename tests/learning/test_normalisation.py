@@ -16,6 +16,12 @@ def test_merging_batches_is_the_same_as_all_at_once():
     np.testing.assert_allclose(running.scale, 1 / everything.std(axis=0), rtol=1e-4)
 
 
+def test_what_never_varied_has_no_scale_so_that_noise_on_it_is_not_amplified():
+    samples = np.array([[1.0, 0.3746], [3.0, 0.3746]], np.float32)
+    running = Running.empty((2,)).merge(jnp.asarray(samples))
+    np.testing.assert_allclose(running.informative_scale, [1, 0], atol=1e-4)
+
+
 def test_of_nothing_it_changes_nothing():
     empty = Running.empty((2,))
     np.testing.assert_allclose((jnp.array([3.0, -1.0]) - empty.mean) * empty.scale, [3, -1])

@@ -5,9 +5,19 @@ import pytest
 
 from troupe.core.arrays import ArraySpec
 from troupe.episodes import Fragment
-from troupe.learning.networks import initial_parameters, log_prob_and_entropy
+from troupe.learning.networks import forward, initial_parameters, log_prob_and_entropy
 from troupe.learning.normalisation import Running
-from troupe.learning.ppo import PPO, Batch, State, _adapted, _loss, _merge_returns, _values
+from troupe.learning.ppo import (
+    PPO,
+    Batch,
+    State,
+    _adapted,
+    _loss,
+    _merge_observations,
+    _merge_returns,
+    _normalise,
+    _values,
+)
 from troupe.learning.ppo_settings import PPOSettings
 from troupe.policies.base import ActionNoise
 
@@ -94,6 +104,7 @@ def test_the_loss_by_hand():
         action=jnp.zeros((2, 1)),
         # ratios 2 and 0.5
         log_prob=jnp.array([constant - np.log(2.0), constant + np.log(2.0)]),
+        importance=jnp.array([1.5, 1.0]),
         advantage=jnp.array([1.0, -1.0]),
         target=jnp.array([1.0, 3.0]),
     )
@@ -105,7 +116,7 @@ def test_the_loss_by_hand():
         kl_coefficient=2.0,
     )
     loss, figures = _loss(parameters, settings, "normal", batch)
-    surrogate = (1.2 * 1 + 0.8 * -1) / 2
+    surrogate = (1.5 * 1.2 * 1 + 0.8 * -1) / 2
     value_loss = 0.5 * (1 + 9) / 2
     entropy = 0.5 * np.log(2 * np.pi * np.e)
     kl = ((2 - 1 - np.log(2)) + (0.5 - 1 + np.log(2))) / 2
@@ -159,6 +170,29 @@ def test_normalisation_travels_with_the_policy():
     seen = shifted.observation[:-1].reshape(-1, 3)
     np.testing.assert_allclose(policy.mean, seen.mean(axis=0), rtol=1e-4)
     np.testing.assert_allclose(policy.scale, 1 / seen.std(axis=0), rtol=1e-3)
+
+
+def test_new_moments_of_observations_leave_the_policy_as_it_is():
+    rng = np.random.default_rng(0)
+    parameters = initial_parameters(OBSERVATION, CONTINUOUS, "normal", (16, 16), 1.0, rng)
+    seen = Running(jnp.array([1.0, 2.0, 0.0]), jnp.array([4.0, 9.0, 0.0]), jnp.asarray(100.0))
+    state = State(
+        parameters=jax.tree.map(jnp.asarray, parameters),
+        optimiser=(),
+        observations=seen,
+        returns=Running.empty(()),
+        step_size=jnp.asarray(1e-3),
+    )
+    samples = rng.normal(5.0, 1.0, (300, 3)).astype(np.float32) * [1, 1, 0]
+    moved = _merge_observations(state, jnp.asarray(samples, jnp.float32))
+    assert abs(float(moved.observations.mean[0]) - 4) < 0.1
+    observation = jnp.asarray(rng.normal(2.0, 1.0, (T, N, 3)) * [1, 1, 0], jnp.float32)
+    for network in ("actor", "critic"):
+        before, after = (
+            forward(s.parameters, network, _normalise(observation, s.observations), "tanh")
+            for s in (state, moved)
+        )
+        np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-4)
 
 
 def test_new_moments_of_returns_leave_the_values_as_they_are():

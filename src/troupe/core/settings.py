@@ -118,7 +118,7 @@ def _user_error(cls: type[Settings], detail: Any, where: str) -> UserError:
     silent = ours or isinstance(given, dict) or detail["type"] == "missing"
     message = detail["msg"].removeprefix("Value error, ").removesuffix(".")
     shown = "" if silent else f", not {given!r}"
-    return UserError(f"{place or cls.__name__}: {message}{shown}.")
+    return UserError(f"{f'{place}: ' if place else ''}{message}{shown}.")
 
 
 def _fields_at(cls: type[Settings], path: list[str]) -> list[str]:

@@ -64,6 +64,12 @@ class MujocoSettings(EngineSettings):
             raise ValueError(str(unknown("robot", robot, valid)))
         return robot
 
+    @field_validator("model")
+    @classmethod
+    def _make_absolute(cls, model: Path | None) -> Path | None:
+        # actors and resumed runs may look for it from other directories
+        return None if model is None else model.absolute()
+
     @model_validator(mode="after")
     def _check_source(self) -> MujocoSettings:
         if (self.robot is None) == (self.model is None):

@@ -16,6 +16,9 @@ from troupe.experiments.schema import Experiment
 from troupe.loop import FixedStepLoop
 from troupe.tasks.base import Bools
 
+STAGGERED_TOGETHER = 8
+"""Instances whose episodes begin together: several resets at once cost little more than one."""
+
 EPISODE_STATE = ("episode", "episode_step", "step_limit")
 
 
@@ -112,11 +115,11 @@ class Simulation:
         """Shorten the present episodes, so that instances reach their time limits one by one.
 
         Else all episodes would begin together, again and again, and what is sampled at a time
-        would all be of the same phase. Instance i keeps a share frac(i * 0.618...) of its limit:
-        multiples of the golden ratio are spread evenly, however many there are.
+        would all be of the same phase. Group g of instances skips a share frac(g * 0.618...) of its
+        limit: multiples of the golden ratio are spread evenly, however many there are.
         """
-        ids = self.first_instance + np.arange(self.num_instances)
-        share = ids * ((np.sqrt(5) - 1) / 2) % 1.0
+        groups = (self.first_instance + np.arange(self.num_instances)) // STAGGERED_TOGETHER
+        share = groups * ((np.sqrt(5) - 1) / 2) % 1.0
         self.step_limit[:] = np.ceil((1.0 - share) * self._max_steps).astype(np.int64)
 
     def observe(self) -> npt.NDArray[Any]:

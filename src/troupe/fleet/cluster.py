@@ -36,7 +36,7 @@ def connect(address: str | None) -> bool:
         options["include_dashboard"] = False
     environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
-        with _own_signal_handler(), warnings.catch_warnings():
+        with _sigterm_held(), warnings.catch_warnings():
             # what Ray forks becomes another program at once, so threads of JAX do not matter
             warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
             ray.init(address=address, runtime_env={"env_vars": environment}, **options)
@@ -69,14 +69,29 @@ def check_address(address: str | None) -> str:
     return address
 
 
+def accept_sigterm() -> None:
+    """Let SIGTERM reach this thread, and the processes that it starts, again.
+
+    What runs in a process of a Ray that was started by `connect` begins without.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
 @contextmanager
-def _own_signal_handler() -> Iterator[None]:
-    """Keep the handler of SIGTERM, which Ray would replace."""
+def _sigterm_held() -> Iterator[None]:
+    """Keep SIGTERM and its handler for us.
+
+    Ray would replace the handler by one that exits. Its processes inherit that the signal is
+    blocked, as they block SIGINT by themselves: one that is sent to the whole process group ends
+    nothing before the run has been saved.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handler = signal.getsignal(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
+        accept_sigterm()

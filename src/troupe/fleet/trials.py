@@ -15,6 +15,7 @@ from ray.util import get_node_ip_address
 
 from troupe.core.errors import InterruptedRun, TroupeError
 from troupe.experiments.load import build_experiment
+from troupe.fleet.cluster import accept_sigterm
 from troupe.fleet.launch import run_training
 
 
@@ -48,8 +49,8 @@ def run_trials(trials: Sequence[dict[str, Any]], out: Path, report: Callable[[st
     except KeyboardInterrupt:
         raise InterruptedRun(f"stopped; go on with: troupe train --resume {out}") from None
     failures = {}
-    for trial, result in zip(trials, results, strict=True):
-        error = (result.metrics or {}).get("error") or result.error
+    for i, trial in enumerate(trials):
+        error = (results[i].metrics or {}).get("error") or results[i].error
         if error is not None:
             failures[trial["name"]] = str(error).strip().splitlines()[-1]
     if failures:
@@ -60,6 +61,7 @@ def run_trials(trials: Sequence[dict[str, Any]], out: Path, report: Callable[[st
 
 def _train(config: dict[str, Any]) -> dict[str, Any]:
     """Train one experiment, in a process of Ray Tune's."""
+    accept_sigterm()
     trial = config["trial"]
     experiment, path = build_experiment(trial["description"]), Path(trial["path"])
     try:
@@ -69,11 +71,15 @@ def _train(config: dict[str, Any]) -> dict[str, Any]:
     return {"steps": summary["steps"], "wall_s": summary["wall_s"]}
 
 
-class _Reporter(tune.Callback):  # type: ignore[misc]
+class _Reporter(tune.Callback):
     """Says when a run has ended."""
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing: Tune keeps a copy of each callback, which is never used here."""
+        return {}
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         name, result = trial.config["trial"]["name"], trial.last_result

@@ -8,6 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+NEVER_VARIED = 1e-5
+"""Standard deviation below which a component counts as constant."""
+
 
 class Running(NamedTuple):
     """Moments of everything seen so far.
@@ -43,3 +46,11 @@ class Running(NamedTuple):
     def scale(self) -> jax.Array:
         """One over the standard deviation."""
         return 1.0 / jnp.sqrt(self.variance + np.float32(1e-8))
+
+    @property
+    def informative_scale(self) -> jax.Array:
+        """One over the standard deviation, and 0 for what has never varied but by rounding.
+
+        One over nearly nothing would turn the least noise of a sensor into the strongest input.
+        """
+        return jnp.where(self.variance > NEVER_VARIED**2, self.scale, 0.0)

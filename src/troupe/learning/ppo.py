@@ -98,7 +98,7 @@ class PPO:
             if not name.startswith("critic")
         }
         observations = self._state.observations
-        mean, scale = np.array(observations.mean), np.array(observations.scale)
+        mean, scale = np.array(observations.mean), np.array(observations.informative_scale)
         return MlpPolicy(
             actor, mean, scale, self.settings.activation, self._distribution, self.version
         )
@@ -237,7 +237,8 @@ def _update(
 
 def _normalise(observation: jax.Array, seen: Running) -> jax.Array:
     flat = observation.reshape(*observation.shape[:2], -1)
-    return jnp.clip((flat - seen.mean) * seen.scale, -OBSERVATION_CLIP, OBSERVATION_CLIP)
+    scaled = (flat - seen.mean) * seen.informative_scale
+    return jnp.clip(scaled, -OBSERVATION_CLIP, OBSERVATION_CLIP)
 
 
 def _values(settings: PPOSettings, state: State, observation: jax.Array) -> jax.Array:
@@ -273,9 +274,10 @@ def _merge_observations(state: State, samples: jax.Array) -> State:
     up: they give the networks inputs of the same size, which is what normalisation is for.
     """
     old, new = state.observations, state.observations.merge(samples)
-    is_first = old.num_samples == 0
-    ratio = jnp.where(is_first, 1.0, new.scale / old.scale)
-    shift = jnp.where(is_first, 0.0, (new.mean - old.mean) * old.scale)
+    old_scale, new_scale = old.informative_scale, new.informative_scale
+    is_known = (old.num_samples > 0) & (old_scale > 0) & (new_scale > 0)
+    ratio = jnp.where(is_known, new_scale / old_scale, 1.0)
+    shift = jnp.where(is_known, (new.mean - old.mean) * old_scale, 0.0)
     parameters = dict(state.parameters)
     for network in ("actor", "critic"):
         weight, bias = f"{network}.0.weight", f"{network}.0.bias"

@@ -57,7 +57,7 @@ class ActionNoise:
     global id and on how many steps it has taken, and on nothing else.
     """
 
-    BLOCK = 64
+    BLOCK = 256
 
     def __init__(self, seed: int, first_instance: int, num_instances: int, size: int) -> None:
         """Begin at step 0 of every instance."""

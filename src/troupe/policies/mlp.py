@@ -17,7 +17,7 @@ Activation = Literal["tanh", "relu", "elu"]
 Distribution = Literal["normal", "state-normal", "categorical"]
 Parameters = Mapping[str, npt.NDArray[np.float32]]
 
-BLOCK = 8
+BLOCK = 32
 """Rows of one matrix product. BLAS may round a row differently in products of another size, so
 inference always multiplies blocks of this size that begin at multiples of it in global ids."""
 
