@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import ray
 from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
 
 from troupe.core.errors import TroupeError
-from troupe.episodes import join_instances
 from troupe.experiments.schema import Experiment
 from troupe.fleet.actor import Actor
 from troupe.fleet.cluster import connect
+from troupe.fleet.division import (
+    Snapshot,
+    divide,
+    join_samples,
+    join_snapshots,
+    split_snapshot,
+)
 from troupe.fleet.sampler import Sample
-from troupe.fleet.workers import Snapshot, check_division, specs
+from troupe.fleet.workers import check_division, specs
 from troupe.policies import MlpPolicy
 
 MAX_RESTARTS_IN_A_ROW = 5
@@ -45,8 +49,7 @@ class RayWorkers:
         self.observation_spec, self.action_spec, self.metric_names = specs(experiment)
         self._started_ray = connect(fleet.address)
         self.restarts = 0
-        bounds = np.linspace(0, fleet.instances, fleet.workers + 1).round().astype(int)
-        self._ranges = [(int(first), int(last)) for first, last in pairwise(bounds)]
+        self._ranges = divide(fleet.instances, fleet.workers)
         self._description = experiment.resolved()
         self._actor_class = ray.remote(
             num_cpus=_share_of_cores(fleet.workers),
@@ -69,16 +72,15 @@ class RayWorkers:
             sample, snapshot = self._sample_surely(worker, reference, shared, num_steps)
             samples.append(sample)
             self._snapshots[worker] = snapshot
-        return _join(samples)
+        return join_samples(samples)
 
     def snapshot(self) -> Snapshot:
         """Return the exact state of all instances, in the order of their global ids."""
-        names = self._snapshots[0]
-        return {name: np.concatenate([s[name] for s in self._snapshots]) for name in names}
+        return join_snapshots(self._snapshots)
 
     def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on from a snapshot, also of another number of workers."""
-        parts = [{n: v[first:last] for n, v in snapshot.items()} for first, last in self._ranges]
+        parts = split_snapshot(snapshot, self._ranges)
         starts = [
             actor.start.remote(self._noise_size, part)
             for actor, part in zip(self._actors, parts, strict=True)
@@ -130,16 +132,3 @@ def _share_of_cores(workers: int) -> float:
     cores = float(ray.cluster_resources().get("CPU", 1))
     # Ray counts in units of 0.0001
     return min(1.0, math.floor(1e4 * cores / workers) / 1e4)
-
-
-def _join(samples: Sequence[Sample]) -> Sample:
-    """Return the samples of neighbouring ranges as one."""
-    fragment = join_instances([sample.fragment for sample in samples])
-    tables = [sample.episodes for sample in samples]
-    episodes = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-    order = np.lexsort((episodes["instance"], episodes["step"]))
-    return Sample(
-        fragment=fragment,
-        episodes={name: values[order] for name, values in episodes.items()},
-        faults=[fault for sample in samples for fault in sample.faults],
-    )

@@ -36,7 +36,7 @@ def connect(address: str | None) -> bool:
         options["include_dashboard"] = False
     environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
-        with _sigterm_held(), warnings.catch_warnings():
+        with _signals_are_ours(), warnings.catch_warnings():
             # what Ray forks becomes another program at once, so threads of JAX do not matter
             warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
             ray.init(address=address, runtime_env={"env_vars": environment}, **options)
@@ -69,29 +69,33 @@ def check_address(address: str | None) -> str:
     return address
 
 
-def accept_sigterm() -> None:
-    """Let SIGTERM reach this thread, and the processes that it starts, again.
-
-    What runs in a process of a Ray that was started by `connect` begins without.
-    """
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-
-
 @contextmanager
-def _sigterm_held() -> Iterator[None]:
-    """Keep SIGTERM and its handler for us.
+def _signals_are_ours() -> Iterator[None]:
+    """Keep SIGTERM and its handler for us while Ray starts.
 
-    Ray would replace the handler by one that exits. Its processes inherit that the signal is
-    blocked, as they block SIGINT by themselves: one that is sent to the whole process group ends
-    nothing before the run has been saved.
+    Ray would replace the handler by one that exits. A signal that is sent to our process group
+    must not end Ray's processes before the run has been saved, so they get groups of their own.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handler = signal.getsignal(signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    _starting.set()
     try:
         yield
     finally:
+        _starting.clear()
         signal.signal(signal.SIGTERM, handler)
-        accept_sigterm()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _detach() -> None:
+    """Give a process that has just been forked a group and SIGTERM of its own, if it is Ray's."""
+    if _starting.is_set():
+        os.setpgid(0, 0)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+_starting = threading.Event()
+os.register_at_fork(after_in_child=_detach)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,12 @@ def run_training(
         InterruptedRun: if a signal ended it; a checkpoint is written.
     """
     check_place(experiment, out, force=force, resume=resume)
-    training = Training(experiment, report=report)
+    stop = threading.Event()
+    with _interruptible(stop):
+        training = Training(experiment, report=report, stop_requested=stop)
     try:
-        run = _run_directory(training, out, force=force, resume=resume)
-        with _stopping_on_signals(training.stop_requested):
+        with _stopping_on_signals(stop):
+            run = _run_directory(training, out, force=force, resume=resume)
             reason = training.train(run)
         summary = _summary(run, training, reason)
         run.write_json("summary.json", summary)
@@ -129,21 +131,33 @@ def _summary(run: RunDirectory, training: Training, reason: str) -> dict[str, An
     }
 
 
+def _interruptible(stop: threading.Event) -> AbstractContextManager[None]:
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt, and request to stop in case it gets lost."""
+
+    def interrupt(number: int, frame: object) -> None:
+        stop.set()
+        raise KeyboardInterrupt
+
+    return _handling_signals(interrupt)
+
+
+def _stopping_on_signals(stop: threading.Event) -> AbstractContextManager[None]:
+    """Turn the first SIGINT or SIGTERM into a request to stop; the next raises."""
+
+    def request(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    return _handling_signals(request)
+
+
 @contextmanager
-def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into a request to stop; a second one acts as usual."""
+def _handling_signals(handle: Callable[[int, object], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.getsignal(number) for number in signals}
-
-    def request(number: int, frame: object) -> None:
-        stop.set()
-        signal.signal(number, previous[signal.Signals(number)])
-
-    for number in signals:
-        signal.signal(number, request)
+    previous = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

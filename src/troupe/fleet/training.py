@@ -47,12 +47,14 @@ class Training:
         experiment: Experiment,
         *,
         report: Callable[[Figures], None] = lambda figures: None,
+        stop_requested: threading.Event | None = None,
     ) -> None:
         """Build workers and learner; nothing is sampled or written yet.
 
         Args:
             experiment: with a task and a learner.
             report: called with the figures of each update.
+            stop_requested: ends training after the present update.
 
         Raises:
             UserError: if anything in the experiment is wrong.
@@ -60,7 +62,7 @@ class Training:
         began = time.perf_counter()
         self.settings = learner_settings(experiment)
         self.experiment = experiment
-        self.stop_requested = threading.Event()
+        self.stop_requested = stop_requested or threading.Event()
         self.progress = Progress()
         self._report = report
         self._num_steps = fragment_steps(experiment)

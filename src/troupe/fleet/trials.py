@@ -15,7 +15,6 @@ from ray.util import get_node_ip_address
 
 from troupe.core.errors import InterruptedRun, TroupeError
 from troupe.experiments.load import build_experiment
-from troupe.fleet.cluster import accept_sigterm
 from troupe.fleet.launch import run_training
 
 
@@ -61,7 +60,6 @@ def run_trials(trials: Sequence[dict[str, Any]], out: Path, report: Callable[[st
 
 def _train(config: dict[str, Any]) -> dict[str, Any]:
     """Train one experiment, in a process of Ray Tune's."""
-    accept_sigterm()
     trial = config["trial"]
     experiment, path = build_experiment(trial["description"]), Path(trial["path"])
     try:

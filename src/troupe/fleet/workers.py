@@ -12,10 +12,9 @@ from troupe.core.arrays import ArraySpec
 from troupe.core.errors import UserError
 from troupe.experiments.schema import Experiment, FleetSettings
 from troupe.experiments.simulation import Simulation
+from troupe.fleet.division import Snapshot
 from troupe.fleet.sampler import Sample, Sampler
 from troupe.policies import MlpPolicy
-
-Snapshot = dict[str, npt.NDArray[Any]]
 
 
 class Workers(Protocol):

@@ -1,0 +1,50 @@
+"""Instances divided over samplers: which is whose, and what all of them say together.
+
+Nothing that is sampled depends on the division.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from troupe.episodes import join_instances
+from troupe.fleet.sampler import Sample
+
+Snapshot = dict[str, npt.NDArray[Any]]
+Ranges = Sequence[tuple[int, int]]
+
+
+def divide(num_instances: int, parts: int) -> Ranges:
+    """Return the first global id of each part, and the one after its last."""
+    bounds = np.linspace(0, num_instances, parts + 1).round().astype(int)
+    return [(int(first), int(last)) for first, last in pairwise(bounds)]
+
+
+def join_samples(samples: Sequence[Sample]) -> Sample:
+    """Return the samples of neighbouring ranges as one."""
+    if len(samples) == 1:
+        return samples[0]
+    fragment = join_instances([sample.fragment for sample in samples])
+    tables = [sample.episodes for sample in samples]
+    episodes = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    order = np.lexsort((episodes["instance"], episodes["step"]))
+    return Sample(
+        fragment=fragment,
+        episodes={name: values[order] for name, values in episodes.items()},
+        faults=[fault for sample in samples for fault in sample.faults],
+    )
+
+
+def join_snapshots(snapshots: Sequence[Mapping[str, npt.NDArray[Any]]]) -> Snapshot:
+    """Return the snapshots of neighbouring ranges as one."""
+    return {name: np.concatenate([s[name] for s in snapshots]) for name in snapshots[0]}
+
+
+def split_snapshot(snapshot: Mapping[str, npt.NDArray[Any]], ranges: Ranges) -> list[Snapshot]:
+    """Return a snapshot of all instances as one of each range."""
+    return [{name: v[first:last] for name, v in snapshot.items()} for first, last in ranges]
