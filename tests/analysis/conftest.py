@@ -105,7 +105,7 @@ def write_run(
     `columns` stand in the metrics instead of those made up.
     """
     path.mkdir(parents=True)
-    given = (f"seed={seed}", f"fleet.workers={workers}", *overrides)
+    given = (f"seed={seed}", f"fleet.workers={workers}", "steps=1500000", *overrides)
     resolved = load_experiment(experiment, given).resolved()
     (path / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False))
     provenance = {

@@ -88,7 +88,7 @@ def test_full_actions_move_joints_no_faster_than_their_limit(action: str) -> Non
 
 
 def test_reward_and_success_are_those_of_the_errors() -> None:
-    bench = Bench("scara", ReachSettings)
+    bench = Bench("scara", ReachSettings, precision_m=0.01)
     bench.place(np.array([0.3, 0.4, -0.2]))
     tool = bench.world.read("arm.tool_position").copy()
     bench.world.arrays["target_position"][:] = tool + [[0, 0, 0], [0.006, 0, 0.008], [0, 0.004, 0]]

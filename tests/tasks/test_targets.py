@@ -10,6 +10,7 @@ from troupe.tasks.targets import BoxTargets, GivenTargets, ReachableTargets, che
 
 SCARA: Robot = plugins.load("troupe.robots", "scara")
 MARA: Robot = plugins.load("troupe.robots", "mara")
+MARGINS = {"joint_margin_rad": 0.1, "clearance_m": 0.1, "reach_margin_m": 0.03}
 ROBOTS = pytest.mark.parametrize("robot", [SCARA, MARA], ids=lambda robot: robot.name)
 
 
@@ -19,7 +20,7 @@ def streams(count: int) -> list[Generator]:
 
 @ROBOTS
 def test_every_target_is_attained_by_angles_within_the_limits_less_the_margin(robot: Robot) -> None:
-    targets = ReachableTargets(robot, joint_margin_rad=0.1, clearance_m=0.1)
+    targets = ReachableTargets(robot, **MARGINS)
     frames, angles = targets.draw(streams(500)), targets.draw_joint_positions(streams(500))
     np.testing.assert_allclose(robot.tool_pose(angles), frames, atol=1e-12)
     low, high = robot.position_limits
@@ -29,14 +30,14 @@ def test_every_target_is_attained_by_angles_within_the_limits_less_the_margin(ro
 
 @ROBOTS
 def test_inverse_kinematics_find_the_targets_too(robot: Robot) -> None:
-    targets = ReachableTargets(robot, joint_margin_rad=0.1, clearance_m=0.1)
+    targets = ReachableTargets(robot, **MARGINS)
     for position in targets.draw(streams(20))[:, :3, 3]:
         assert solve_position(robot, position) is not None
 
 
 @ROBOTS
 def test_targets_keep_clear_of_floor_and_base_axis(robot: Robot) -> None:
-    targets = ReachableTargets(robot, joint_margin_rad=0.1, clearance_m=0.1)
+    targets = ReachableTargets(robot, **MARGINS)
     position = targets.draw(streams(500))[:, :3, 3]
     from_axis = np.linalg.norm(position[:, :2] - robot.joints[0].offset[:2], axis=1)
     assert position[:, 2].min() > 0.1
@@ -47,10 +48,18 @@ def test_targets_keep_clear_of_floor_and_base_axis(robot: Robot) -> None:
     assert from_axis.min() < 0.3 * robot.max_reach() < 0.6 * robot.max_reach() < from_axis.max()
 
 
+def test_targets_keep_clear_of_where_the_arm_is_stretched() -> None:
+    position = ReachableTargets(SCARA, **MARGINS).draw(streams(500))[:, :3, 3]
+    # its three links are 0.6952 m long and end 0.2244 m above joint 1
+    farthest = np.hypot(0.6952, 0.2244) - 0.03
+    distance = np.linalg.norm(position - SCARA.joints[0].offset, axis=1)
+    assert farthest - 0.02 < distance.max() <= farthest
+
+
 def test_the_poses_that_attain_targets_of_mara_touch_nothing() -> None:
     model = mujoco.MjModel.from_xml_path(str(MARA.model_path))
     data = mujoco.MjData(model)
-    targets = ReachableTargets(MARA, joint_margin_rad=0.1, clearance_m=0.1)
+    targets = ReachableTargets(MARA, **MARGINS)
     for angles in targets.draw_joint_positions(streams(3000)):
         data.qpos[:] = angles
         mujoco.mj_kinematics(model, data)
@@ -61,7 +70,7 @@ def test_the_poses_that_attain_targets_of_mara_touch_nothing() -> None:
 
 @ROBOTS
 def test_a_target_follows_from_its_own_stream(robot: Robot) -> None:
-    targets = ReachableTargets(robot, joint_margin_rad=0.1, clearance_m=0.1)
+    targets = ReachableTargets(robot, **MARGINS)
     together = targets.draw(streams(16))
     for instance in (0, 7, 15):
         alone = targets.draw([Streams(0).generator("task", instance)])
@@ -70,9 +79,9 @@ def test_a_target_follows_from_its_own_stream(robot: Robot) -> None:
 
 def test_margins_that_leave_nothing_are_refused() -> None:
     with pytest.raises(UserError, match=r"joint_margin_rad: 2.6 leaves no range .* 0 to 2.350"):
-        ReachableTargets(MARA, joint_margin_rad=2.6, clearance_m=0.1)
-    with pytest.raises(UserError, match=r"clearance_m: 0.7 m leaves nothing .* reaches 0.695 m"):
-        ReachableTargets(SCARA, joint_margin_rad=0.1, clearance_m=0.7)
+        ReachableTargets(MARA, **{**MARGINS, "joint_margin_rad": 2.6})
+    with pytest.raises(UserError, match=r"clearance_m .* 0.7 m .* leave nothing .* 0.695 m"):
+        ReachableTargets(SCARA, **{**MARGINS, "clearance_m": 0.7})
 
 
 def test_given_targets_are_all_drawn() -> None:

@@ -171,3 +171,15 @@ class Simulation:
             return
         for i, own in zip(ids, seed, strict=True):
             self._streams[i], self._names[i] = Streams(own), 0
+
+
+def specs(experiment: Experiment) -> tuple[ArraySpec, ArraySpec, tuple[str, ...]]:
+    """Return the specs of observations and actions, and the names of the metrics.
+
+    Raises:
+        UserError: if anything in the experiment's engines or task is wrong.
+    """
+    simulation = Simulation(experiment, 1, num_threads=1)
+    found = simulation.observation_spec, simulation.action_spec, tuple(simulation.metrics())
+    simulation.close()
+    return found

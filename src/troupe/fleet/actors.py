@@ -12,17 +12,18 @@ from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
 
 from troupe.core.errors import TroupeError
 from troupe.experiments.schema import Experiment
+from troupe.experiments.simulation import specs
 from troupe.fleet.actor import Actor
 from troupe.fleet.cluster import connect
 from troupe.fleet.division import (
     Snapshot,
+    check_division,
     divide,
     join_samples,
     join_snapshots,
     split_snapshot,
 )
 from troupe.fleet.sampler import Sample
-from troupe.fleet.workers import check_division, specs
 from troupe.policies import MlpPolicy
 
 MAX_RESTARTS_IN_A_ROW = 5

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from troupe.core.errors import UserError
 from troupe.episodes import join_instances
+from troupe.experiments.schema import FleetSettings
 from troupe.fleet.sampler import Sample
 
 Snapshot = dict[str, npt.NDArray[Any]]
@@ -23,6 +25,19 @@ def divide(num_instances: int, parts: int) -> Ranges:
     """Return the first global id of each part, and the one after its last."""
     bounds = np.linspace(0, num_instances, parts + 1).round().astype(int)
     return [(int(first), int(last)) for first, last in pairwise(bounds)]
+
+
+def check_division(fleet: FleetSettings) -> None:
+    """Check that there is an instance for each worker.
+
+    Raises:
+        UserError: if there is not.
+    """
+    if fleet.workers > fleet.instances:
+        raise UserError(
+            f"fleet.workers: {fleet.workers} is more than there are instances to divide; "
+            f"valid: 0 to {fleet.instances} (fleet.instances)."
+        )
 
 
 def join_samples(samples: Sequence[Sample]) -> Sample:

@@ -14,12 +14,14 @@ from troupe.core.errors import UserError, unknown
 from troupe.core.time import NANOSECONDS
 from troupe.episodes import Fragment
 from troupe.experiments.schema import Experiment
+from troupe.experiments.simulation import specs
+from troupe.fleet.division import check_division
 from troupe.fleet.evaluation import LEARNED_EPISODES, Evaluator, is_learned
 from troupe.fleet.progress import Progress
 from troupe.fleet.recording import Recorder
 from troupe.fleet.runs import Checkpoint, RunDirectory, experiment_digest
 from troupe.fleet.sampler import Sample
-from troupe.fleet.workers import Workers, check_division, make_workers, specs
+from troupe.fleet.workers import Workers, make_workers
 from troupe.learning.base import LearnerSettings
 from troupe.policies import MlpPolicy
 

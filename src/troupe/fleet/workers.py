@@ -9,8 +9,7 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from troupe.core.arrays import ArraySpec
-from troupe.core.errors import UserError
-from troupe.experiments.schema import Experiment, FleetSettings
+from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import Simulation
 from troupe.fleet.division import Snapshot
 from troupe.fleet.sampler import Sample, Sampler
@@ -91,28 +90,3 @@ def make_workers(experiment: Experiment) -> Workers:
     from troupe.fleet.actors import RayWorkers
 
     return RayWorkers(experiment)
-
-
-def specs(experiment: Experiment) -> tuple[ArraySpec, ArraySpec, tuple[str, ...]]:
-    """Return the specs of observations and actions, and the names of the metrics.
-
-    Raises:
-        UserError: if anything in the experiment's engines or task is wrong.
-    """
-    simulation = Simulation(experiment, 1, num_threads=1)
-    found = simulation.observation_spec, simulation.action_spec, tuple(simulation.metrics())
-    simulation.close()
-    return found
-
-
-def check_division(fleet: FleetSettings) -> None:
-    """Check that there is an instance for each worker.
-
-    Raises:
-        UserError: if there is not.
-    """
-    if fleet.workers > fleet.instances:
-        raise UserError(
-            f"fleet.workers: {fleet.workers} is more than there are instances to divide; "
-            f"valid: 0 to {fleet.instances} (fleet.instances)."
-        )
