@@ -142,6 +142,14 @@ def test_list_show_and_doctor(troupe):
     assert code == (1 if any(check["mend"] for check in checks.values()) else 0)
 
 
+def test_doctor_says_what_mends_a_finding(troupe, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    code, out, _ = troupe("doctor")
+    assert code == 1
+    assert "MEND  Ray: no Ray cluster answers at '127.0.0.1:1'" in out
+    assert "ray start --head" in out
+
+
 def test_a_dry_run_writes_nothing(troupe, tmp_path):
     code, out, _ = troupe("train", "scara-reach", "--dry-run", "--out", "a")
     assert code == 0

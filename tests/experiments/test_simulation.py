@@ -1,23 +1,23 @@
 import numpy as np
 import pytest
 
-from troupe.experiments.load import load_experiment
+from troupe.experiments.load import catalog_names, load_experiment
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import Simulation
 
-EXPERIMENTS = {
+SHORT = {
     "scara-reach": ["task.episode=100ms"],
     "scara-point": ["task.episode=140ms"],
     "mara-reach": ["task.episode=200ms", "task.orientation=true"],
     "mara-point": ["task.episode=200ms", "task.orientation=true", "task.target=random"],
 }
-EACH = pytest.mark.parametrize("name", EXPERIMENTS)
+EACH = pytest.mark.parametrize("name", catalog_names())
 
 Trajectory = list[tuple[np.ndarray, ...]]
 
 
 def build(name: str) -> Experiment:
-    return load_experiment(name, EXPERIMENTS[name])
+    return load_experiment(name, SHORT.get(name, []))
 
 
 def actions(simulation: Simulation, step: int) -> np.ndarray:
@@ -52,6 +52,25 @@ def same(one: Trajectory, other: Trajectory) -> bool:
         for step, expected in zip(one, other, strict=True)
         for a, b in zip(step, expected, strict=True)
     )
+
+
+@EACH
+def test_a_task_keeps_the_rules_of_all_tasks(name: str) -> None:
+    simulation = Simulation(build(name), 4)
+    simulation.reset()
+    spec = simulation.action_spec
+    if not spec.categories:
+        assert ((spec.low == -1) & (spec.high == 1)).all()
+    assert simulation.observe().dtype == np.float32
+    for observation, reward, terminated, truncated, *metrics, _ in run(simulation, range(25)):
+        assert observation.shape == (4, *simulation.observation_spec.shape)
+        assert np.isfinite(observation).all()
+        assert np.isfinite(reward).all()
+        assert reward.shape == terminated.shape == truncated.shape == (4,)
+        assert not (terminated & truncated).any()
+        for values in metrics:
+            assert values.shape == (4,)
+            assert np.isfinite(values).all()
 
 
 @EACH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Annotated
 import typer
 
 from troupe.cli.output import print_json
+from troupe.core.errors import UserError
+from troupe.core.machine import num_cores
 
 MIN_FREE_GIB = 2.0
 
@@ -57,7 +60,7 @@ def _python() -> Check:
 
 
 def _cores() -> Check:
-    return Check("cores", str(len(os.sched_getaffinity(0))))
+    return Check("cores", str(num_cores()))
 
 
 def _packages() -> Check:
@@ -72,9 +75,11 @@ def _packages() -> Check:
 
 
 def _physics() -> Check:
-    import mujoco
-    from mujoco.batch import Batch
-
+    try:
+        import mujoco
+        from mujoco.batch import Batch
+    except ImportError as error:
+        return Check("MuJoCo", f"cannot be imported: {error}", "pip install 'mujoco>=4'")
     model = mujoco.MjModel.from_xml_string("<mujoco/>")
     batch = Batch(model, 2, 0)
     batch.step()
@@ -82,21 +87,30 @@ def _physics() -> Check:
 
 
 def _rendering() -> Check:
-    import mujoco
-
-    os.environ.setdefault("MUJOCO_GL", "egl")
-    try:
-        renderer = mujoco.Renderer(mujoco.MjModel.from_xml_string("<mujoco/>"), 8, 8)
-        renderer.close()
-    except Exception as error:
-        mend = "apt-get install libegl1 libgl1-mesa-dri  (only needed for images)"
-        return Check("EGL", f"no headless rendering: {error}", mend)
-    return Check("EGL", "headless rendering works")
+    # elsewhere, because MuJoCo chooses how to render when it is imported
+    code = (
+        "import mujoco; mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 8, 8).close()"
+    )
+    environment = {"MUJOCO_GL": "egl", **os.environ}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return Check("EGL", "headless rendering works")
+    reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    mend = "apt-get install libegl1 libgl1-mesa-dri  (only needed for images)"
+    return Check("EGL", f"no headless rendering: {reason}", mend)
 
 
 def _ray() -> Check:
-    address = os.environ.get("RAY_ADDRESS")
-    return Check("Ray", f"cluster {address}" if address else "starts on this machine when asked to")
+    try:
+        from troupe.fleet.cluster import check_address
+
+        address = check_address(None)
+    except ImportError as error:
+        return Check("Ray", f"cannot be imported: {error}", "pip install 'ray[default,tune]'")
+    except UserError as error:
+        return Check("Ray", str(error), "ray start --head, or unset RAY_ADDRESS to use no cluster")
+    return Check("Ray", "starts when workers are asked for" if address == "local" else address)
 
 
 def _disk() -> Check:

@@ -2,7 +2,8 @@
 
 Array specs and worlds (`arrays`, `world`), simulated time in integer nanoseconds (`time`),
 reproducible streams of randomness (`seeding`), the tree of errors (`errors`), settings classes
-(`settings`), types found by name (`plugins`) and files that appear whole or not at all (`files`).
+(`settings`), types found by name (`plugins`), files that appear whole or not at all (`files`) and
+the machine's cores (`machine`).
 Nothing here knows a simulator, a learner or a file format.
 """
 

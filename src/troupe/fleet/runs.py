@@ -26,6 +26,7 @@ from safetensors.numpy import load_file, save_file
 
 from troupe.core.errors import UserError
 from troupe.core.files import directory_atomic, write_atomic
+from troupe.core.machine import num_cores
 from troupe.episodes import EpisodeTable
 from troupe.experiments.load import build_experiment
 from troupe.experiments.schema import Experiment
@@ -276,7 +277,7 @@ def provenance(seed: int) -> dict[str, Any]:
         "platform": platform.platform(),
         "host": socket.gethostname(),
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": num_cores(),
         "git": _git_revision(),
         "seed": seed,
         "versions": versions,

@@ -1,0 +1,82 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from troupe.core import plugins
+from troupe.core.settings import Settings
+from troupe.engines.mujoco_settings import PackBinding
+from troupe.experiments.aliases import MOVED, RENAMED
+from troupe.experiments.load import load_experiment
+from troupe.experiments.schema import (
+    EvaluationSettings,
+    Experiment,
+    FleetSettings,
+    StopSettings,
+)
+from troupe.loop import FixedStepSettings
+
+PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+SECTIONS: dict[str, type[Settings]] = {
+    "Experiment": Experiment,
+    "Pack of a MuJoCo engine": PackBinding,
+    "Loop": FixedStepSettings,
+    "Fleet": FleetSettings,
+    "Stop": StopSettings,
+    "Evaluation": EvaluationSettings,
+    **{
+        f"{group.capitalize()} `{name}`": plugins.load(f"troupe.{group}s", name)
+        for group in ("engine", "task", "learner")
+        for name in plugins.names(f"troupe.{group}s")
+    },
+}
+
+
+def rows_under(heading: str) -> list[list[str]]:
+    """The cells of the table in a section, without its head."""
+    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def stated(default: str) -> Any:
+    return None if default == "–" else yaml.safe_load(default.strip("`"))
+
+
+def default_of(settings: type[Settings], key: str) -> Any:
+    field = settings.model_fields[key]
+    if field.is_required():
+        return "required"
+    return settings.model_construct(**{key: field.default}).model_dump(
+        mode="json", include={key}, warnings=False
+    )[key]
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_the_page_lists_all_settings_with_their_defaults(heading: str) -> None:
+    settings = SECTIONS[heading]
+    listed = {key.strip("`"): default for key, default, _ in rows_under(heading)}
+    assert listed.keys() == settings.model_fields.keys()
+    for key, default in listed.items():
+        if default != "see below":
+            assert default_of(settings, key) == stated(default), key
+
+
+def test_the_page_lists_all_names_of_other_projects() -> None:
+    here = {
+        name: re.findall(r"`([\w.]+)`", place)[0]
+        for names, place in rows_under("Names of other projects")
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    assert here.keys() == RENAMED.keys() | MOVED.keys()
+    for name, ours in RENAMED.items():
+        assert here[name] == f"learner.{ours}"
+    batch = "learner.batch=4096"
+    before = load_experiment("scara-reach", [batch]).resolved()
+    for name in MOVED:
+        after = load_experiment("scara-reach", [batch, f"learner.{name}=32"]).resolved()
+        section, key = here[name].split(".")
+        assert after[section][key] != before[section][key], name
+        assert {**after[section], key: before[section][key]} == before[section]
