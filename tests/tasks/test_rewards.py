@@ -53,3 +53,10 @@ def test_mara_reward_is_the_published_one(
     distance_m = np.array([rms_m * np.sqrt(3)])
     found = rewards.mara_point(distance_m, np.array([angle_rad]), np.array([collided]), orientation)
     np.testing.assert_allclose(found, [reward], atol=1e-6)
+
+
+def test_limit_excess_by_hand():
+    limits = np.array([[-2.0, 0.0], [2.0, 4.0]])
+    # at the middle, at three quarters, at a limit each, and half a half-width beyond the limit
+    position = np.array([[0.0, 2.0], [1.5, 0.5], [-2.0, 4.0], [3.0, 2.0]])
+    np.testing.assert_allclose(rewards.limit_excess(position, limits), [0, 0, 0.5, 0.75])

@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -33,7 +34,7 @@ def connect(address: str | None) -> bool:
         return False
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address == "local":
-        options["include_dashboard"] = False
+        options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
         with _signals_are_ours(), warnings.catch_warnings():
@@ -42,7 +43,15 @@ def connect(address: str | None) -> bool:
             ray.init(address=address, runtime_env={"env_vars": environment}, **options)
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         raise UserError(f"no Ray cluster can be used at '{address}': {error}") from error
+    _keep_token_private()
     return True
+
+
+def _keep_token_private() -> None:
+    """Let nobody else read the token with which Ray authenticates; Ray leaves that to the umask."""
+    token = Path.home() / ".ray" / "auth_token"
+    if token.is_file() and token.stat().st_uid == os.getuid():
+        token.chmod(0o600)
 
 
 def check_address(address: str | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -62,7 +62,7 @@ class PPOSettings(LearnerSettings):
     normalise_observations: bool = True
     normalise_returns: bool = True
     normalise_advantages: Literal["minibatch", "batch", "none"] = "minibatch"
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (64, 64)
     activation: Activation = "tanh"
     initial_std: float = Field(1.0, gt=0)
     std: Literal["shared", "state"] = "shared"
