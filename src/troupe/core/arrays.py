@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-FloatArray = npt.NDArray[np.floating]
 Ids = npt.NDArray[np.int64]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,14 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Description:
     return merged
 
 
+def nested(keys: Sequence[str], value: Any) -> Description:
+    """Return a description with nothing but a value, at the end of a path of keys."""
+    for key in reversed(keys):
+        value = {key: value}
+    description: Description = value
+    return description
+
+
 def apply_overrides(description: Description, overrides: Iterable[str]) -> Description:
     """Return a description with "key.key=value" settings over it.
 
@@ -86,9 +94,7 @@ def apply_overrides(description: Description, overrides: Iterable[str]) -> Descr
         if not separator or not key:
             raise UserError(f"override '{override}': write key=value, e.g. learner.gamma=0.98.")
         value = _parse_yaml(text, f"override '{override}'")
-        for part in reversed(key.strip().split(".")):
-            value = {part: value}
-        description = merge(description, value)
+        description = merge(description, nested(key.strip().split("."), value))
     return description
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from troupe.core.errors import UserError
 from troupe.core.files import write_atomic
-from troupe.experiments.load import Description, build_experiment, merge
+from troupe.experiments.load import Description, build_experiment, merge, nested
 from troupe.experiments.schema import Experiment
 from troupe.fleet.launch import check_place
 from troupe.fleet.runs import RunDirectory, check_output
@@ -43,7 +43,7 @@ def combinations(description: Mapping[str, Any]) -> dict[str, Description]:
     for chosen in itertools.product(*grids.values()):
         combined: Description = dict(description)
         for key, value in zip(grids, chosen, strict=True):
-            combined = merge(combined, _nested(key, value))
+            combined = merge(combined, nested(key, value))
         parts = [f"{key[-1]}={value}" for key, value in zip(grids, chosen, strict=True)]
         found[",".join(parts).replace("/", "_")] = combined
     return found
@@ -140,10 +140,3 @@ def _grids(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
         return
     for name, inner in value.items():
         yield from _grids(inner, (*key, name))
-
-
-def _nested(key: tuple[str, ...], value: Any) -> Description:
-    for part in reversed(key):
-        value = {part: value}
-    nested: Description = value
-    return nested

@@ -27,24 +27,3 @@ class ZeroPolicy:
             np.zeros((len(observation), self.noise_size), np.float32),
             np.zeros(len(observation), np.float32),
         )
-
-
-class RandomPolicy:
-    """Acts uniformly at random in -1 .. 1, and with 0 where no noise is given."""
-
-    version = 0
-
-    def __init__(self, num_actions: int) -> None:
-        """Act for that many components."""
-        self.noise_size = num_actions
-
-    def act(
-        self, observation: npt.NDArray[Any], noise: FloatRows | None = None, first_instance: int = 0
-    ) -> PolicyStep:
-        """Return actions, (N, num_actions), each of density one half a component."""
-        from scipy.special import ndtr
-
-        log_prob = np.full(len(observation), -self.noise_size * np.log(2.0), np.float32)
-        if noise is None:
-            return PolicyStep(np.zeros((len(observation), self.noise_size), np.float32), log_prob)
-        return PolicyStep(2 * ndtr(noise) - 1, log_prob)
