@@ -122,7 +122,7 @@ def _summary(run: RunDirectory, training: Training, reason: str) -> dict[str, An
         "updates": progress.updates,
         "episodes": progress.episodes,
         "attempts": progress.attempts(experiment.fleet.instances),
-        "dropped_steps": 0,
+        "dropped_steps": progress.dropped_steps,
         "faults": progress.faults,
         "worker_restarts": training.restarts,
         "stop_reason": reason,

@@ -21,7 +21,9 @@ class Progress:
 
     Attributes:
         updates: of the policy.
-        steps: sampled and learned from.
+        sampled: steps that the workers gave.
+        steps: of them, learned from.
+        waiting: of them, sampled ahead and kept for the next update.
         episodes: that ended.
         faults: of engines, each of which cut an episode off.
         wall_s: of learning, without start-up, over all sittings.
@@ -31,7 +33,9 @@ class Progress:
     """
 
     updates: int = 0
+    sampled: int = 0
     steps: int = 0
+    waiting: int = 0
     episodes: int = 0
     faults: int = 0
     wall_s: float = 0.0
@@ -62,6 +66,11 @@ class Progress:
         attempts = self.attempts(num_instances)
         self.learned = {"attempts": attempts, "steps": self.steps, "wall_s": self.wall_s}
 
+    @property
+    def dropped_steps(self) -> int:
+        """Steps that were sampled and neither learned from nor kept for it."""
+        return self.sampled - self.steps - self.waiting
+
     def attempts(self, num_instances: int) -> int:
         """Return how many episodes have begun."""
         return self.episodes + num_instances
@@ -81,7 +90,7 @@ class Progress:
             **means,
             "faults": self.faults,
             "lag": self.lag,
-            "dropped_steps": 0,
+            "dropped_steps": self.dropped_steps,
             "learned": float(bool(self.learned)),
         }
 

@@ -103,13 +103,14 @@ class Training:
         ):
             while not (reason := self._reason_to_stop()):
                 # the steps to learn from: sampled while learning the last ones, or now
-                sample = self._ahead or self._workers.sample(policy, self._num_steps)
+                sample = self._ahead or self._sample(policy)
                 # learn, and with lag 1 sample the next steps meanwhile
                 updating = learner_thread.submit(self._learner.update, sample.fragment)
                 self._ahead = self._sample_ahead(policy)
                 figures = updating.result()
                 policy = self._learner.policy()
                 # count, record and report
+                self.progress.waiting = self._ahead.fragment.num_steps if self._ahead else 0
                 lag = policy.version - 1 - sample.fragment.version
                 self.progress.add(sample, time.perf_counter() - sitting, float(lag.mean()))
                 row = {**self.progress.row(self.experiment.fleet.instances), **figures}
@@ -169,7 +170,12 @@ class Training:
         is_last = self.progress.steps + self.settings.batch >= self.experiment.steps
         if self.settings.lag == 0 or is_last:
             return None
-        return self._workers.sample(policy, self._num_steps)
+        return self._sample(policy)
+
+    def _sample(self, policy: MlpPolicy) -> Sample:
+        sample = self._workers.sample(policy, self._num_steps)
+        self.progress.sampled += sample.fragment.num_steps
+        return sample
 
     def _is_promising(self) -> bool:
         progress = self.progress
