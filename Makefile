@@ -52,7 +52,7 @@ build: $(VENV)/.dev ## build the wheel and the source distribution into dist/
 
 requirements: $(VENV)/.dev ## pin requirements/*.txt anew from pyproject.toml
 	$(COMPILE) pyproject.toml --output-file requirements/main.txt
-	$(COMPILE) pyproject.toml --group dev --constraint requirements/main.txt \
+	$(COMPILE) pyproject.toml --all-extras --group dev --constraint requirements/main.txt \
 		--output-file requirements/dev.txt
 	$(COMPILE) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 

@@ -23,6 +23,9 @@ class ArraySpec:
         dtype: of the values.
         names: of the first axis' components (joints, axes), if they have any.
         categories: of a discrete value, 0 .. categories - 1; 0 means continuous.
+
+    A dtype of ``object`` with an empty shape is a JSON value (dict, list, text, number, None) for
+    each instance.
     """
 
     shape: tuple[int, ...]

@@ -6,10 +6,20 @@ part and can be imported without the part's simulator or learner.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+)
 
 from troupe.core.errors import UserError, unknown
 from troupe.core.time import exact_duration, format_duration, parse_duration
@@ -74,22 +84,39 @@ Timestep = Annotated[
 """Exact nanoseconds of a simulator's inner step: "2ms", "1/240s"."""
 
 
+def _find_file(path: Path, info: ValidationInfo) -> Path:
+    directories = (info.context or {}).get("directories") or (Path.cwd(),)
+    for directory in directories:
+        if (directory / path).is_file():
+            # actors and resumed runs look for it from other directories
+            return (directory / path).absolute()
+    looked = "" if path.is_absolute() else f" in {' or '.join(str(d) for d in directories)}"
+    raise ValueError(f"there is no file '{path}'{looked}")
+
+
+UserFile = Annotated[Path, AfterValidator(_find_file)]
+"""An existing file, absolute; written relative to the file of the experiment."""
+
+
 SettingsType = TypeVar("SettingsType", bound=Settings)
 
 
-def validated(cls: type[SettingsType], value: Any, where: str = "") -> SettingsType:
+def validated(
+    cls: type[SettingsType], value: Any, where: str = "", directories: Sequence[Path] = ()
+) -> SettingsType:
     """Return settings of a class from what a user wrote.
 
     Args:
         cls: the settings class.
         value: a mapping, or settings of the class already.
         where: the place in the user's input, e.g. "engines.arm".
+        directories: where files with relative paths are looked for; default: the working directory.
 
     Raises:
         UserError: that names the first wrong key or value and the valid ones.
     """
     try:
-        return cls.model_validate(value)
+        return cls.model_validate(value, context={"directories": directories})
     except ValidationError as error:
         raise _user_error(cls, _first(error), where) from error
 

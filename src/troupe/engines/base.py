@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from troupe.core.arrays import ArraySpec, Ids
 from troupe.core.errors import unknown
-from troupe.core.settings import Settings
+from troupe.core.settings import Duration, Settings
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class EngineSpec:
         outputs: packs that can be read.
         can_snapshot: whether `snapshot` and `restore` are exact.
         can_reset_some: whether some instances can be reset alone.
+        releases_gil: whether `advance` leaves Python to other threads most of the time, so that a
+            thread of its own pays.
     """
 
     name: str
@@ -36,6 +39,7 @@ class EngineSpec:
     outputs: Mapping[str, ArraySpec]
     can_snapshot: bool = True
     can_reset_some: bool = True
+    releases_gil: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,41 @@ class Engine(Protocol):
         """Release what the engine holds; may be called again."""
 
 
+@runtime_checkable
+class ConcurrentEngine(Engine, Protocol):
+    """An engine that advances elsewhere, while this process does something else.
+
+    Packs that are read between `begin` and `finish` are those from before `begin`.
+    """
+
+    def begin(self, duration_ns: int) -> None:
+        """Start to advance all instances, with what was written so far."""
+
+    def finish(self) -> None:
+        """Wait for the advance that was begun.
+
+        Raises:
+            EngineError: if the engine crashed, hangs for longer than its timeout, or raised.
+        """
+
+
 class EngineSettings(Settings):
-    """What a user writes about one engine; subclasses add their own keys."""
+    """What a user writes about one engine; subclasses add their own keys.
+
+    Attributes:
+        sync: simulated time between two exchanges of packs with the loop; default: the loop's
+            step.
+        phase: simulated time of the first exchange after the one at the start.
+        timeout: real time that an advance may take in another process; default: for ever.
+        host: where the engine runs: ``here`` in this process, ``process`` in one of its own, or
+            on another machine, ``grpc://host:port`` (``grpcs`` with TLS).
+    """
 
     type: str
+    sync: Duration | None = None
+    phase: Duration | None = None
+    timeout: Duration | None = None
+    host: Annotated[str, Field(pattern=r"^(here|process|grpcs?://[^/]+:[0-9]+)$")] = "here"
 
     def as_measured(self) -> Self:
         """Return the settings under which policies are evaluated; the same unless overridden."""

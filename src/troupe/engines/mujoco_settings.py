@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from troupe.core import plugins
 from troupe.core.errors import unknown
-from troupe.core.settings import Duration, Settings, Timestep
+from troupe.core.settings import Duration, Settings, Timestep, UserFile
 from troupe.engines.base import EngineSettings
 from troupe.robots import Robot
 
@@ -51,7 +50,7 @@ class MujocoSettings(EngineSettings):
 
     type: Literal["mujoco"] = "mujoco"
     robot: str | None = None
-    model: Path | None = None
+    model: UserFile | None = None
     timestep: Timestep | None = None
     packs: dict[str, PackBinding] = {}
     step_time: Duration | None = None
@@ -63,12 +62,6 @@ class MujocoSettings(EngineSettings):
         if robot is not None and robot not in valid:
             raise ValueError(str(unknown("robot", robot, valid)))
         return robot
-
-    @field_validator("model")
-    @classmethod
-    def _make_absolute(cls, model: Path | None) -> Path | None:
-        # actors and resumed runs may look for it from other directories
-        return None if model is None else model.absolute()
 
     @model_validator(mode="after")
     def _check_source(self) -> MujocoSettings:

@@ -17,11 +17,12 @@ from troupe.experiments.schema import Experiment
 
 Description = dict[str, Any]
 
+CATALOG = Path(str(resources.files("troupe.experiments.catalog")))
+
 
 def catalog_names() -> tuple[str, ...]:
     """Return the names of the bundled experiments, sorted."""
-    files = resources.files("troupe.experiments.catalog").iterdir()
-    return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
+    return tuple(sorted(path.stem for path in CATALOG.glob("*.yaml")))
 
 
 def load_experiment(source: str | Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -40,28 +41,31 @@ def load_experiment(source: str | Path, overrides: Iterable[str] = ()) -> Experi
 def read_description(source: str | Path) -> Description:
     """Return the plain description of a catalog name or a file.
 
-    A file may build on a catalog experiment: ``base: scara-reach``.
+    A file may build on a catalog experiment: ``base: scara-reach``. Its ``directory``, from which
+    the relative paths in it start, is the file's own unless it says otherwise.
 
     Raises:
         UserError: if there is none, or it is not a mapping.
     """
     path = Path(source)
     if str(source) in catalog_names():
-        text = resources.files("troupe.experiments.catalog").joinpath(f"{source}.yaml").read_text()
+        text = (CATALOG / f"{source}.yaml").read_text()
     elif path.is_file():
         text = _read_text(path)
     elif path.suffix in (".yaml", ".yml"):
         raise UserError(f"experiment file '{source}' does not exist.")
     else:
         raise unknown("experiment", str(source), catalog_names())
-    description = _parse_yaml(text, str(source))
+    description: Description = _parse_yaml(text, str(source))
     if not isinstance(description, dict):
         raise UserError(f"{source}: an experiment is a mapping of keys to values.")
     if "base" in description:
         base = description.pop("base")
         if base not in catalog_names():
             raise unknown("experiment", str(base), catalog_names(), f"{source}: base")
-        return merge(read_description(base), description)
+        description = merge(read_description(base), description)
+    if path.is_file():
+        description.setdefault("directory", str(path.parent.absolute()))
     return description
 
 
@@ -101,29 +105,34 @@ def apply_overrides(description: Description, overrides: Iterable[str]) -> Descr
 def build_experiment(description: Mapping[str, Any]) -> Experiment:
     """Return the validated experiment of a plain description.
 
+    Args:
+        description: mappings, lists and values, as YAML holds them. Relative paths of files start
+            from its ``directory``, default the working directory, or else from the catalog.
+
     Raises:
         UserError: that names the wrong key or value, where it stands, and the valid ones.
     """
     values = resolve_aliases(dict(description))
+    directories = (Path(values.pop("directory", Path.cwd())), CATALOG)
     engines = values.get("engines")
     if isinstance(engines, dict):
         values["engines"] = {
-            name: _typed("troupe.engines", engine, f"engines.{name}")
+            name: _typed("troupe.engines", engine, f"engines.{name}", directories)
             for name, engine in engines.items()
         }
     for section in ("task", "learner"):
         if values.get(section) is not None:
-            values[section] = _typed(f"troupe.{section}s", values[section], section)
-    return validated(Experiment, values)
+            values[section] = _typed(f"troupe.{section}s", values[section], section, directories)
+    return validated(Experiment, values, directories=directories)
 
 
-def _typed(group: str, value: Any, where: str) -> Any:
+def _typed(group: str, value: Any, where: str, directories: Sequence[Path]) -> Any:
     """Return the settings of one part, of the class that its type names."""
     if not isinstance(value, Mapping) or "type" not in value:
         names = ", ".join(plugins.names(group))
         raise UserError(f"{where}: give a mapping with a 'type'. Valid types: {names}.")
     cls = plugins.load(group, str(value["type"]), f"{where}.type")
-    return validated(cls, value, where)
+    return validated(cls, value, where, directories)
 
 
 def _read_text(path: Path) -> str:

@@ -1,0 +1,71 @@
+"""Python files of the user: networks, functions, engines and tasks of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import traceback
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from troupe.core.errors import UserError, unknown
+
+
+def load_file(path: Path, where: str) -> ModuleType:
+    """Return the module of a Python file, executed anew; its folder can be imported from.
+
+    Args:
+        path: of the file.
+        where: the place in the user's input, for the message.
+
+    Raises:
+        UserError: if the file raises, with the user's own lines.
+    """
+    name = f"troupe_user_{path.stem}_{hashlib.blake2b(str(path).encode()).hexdigest()[:8]}"
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{where}: '{path}' is not a Python file.")
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and annotations look their module up
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        sys.modules.pop(name, None)
+        raise UserError(f"{where}: '{path}' raised:\n{user_traceback(error)}") from error
+    return module
+
+
+def find_in_file(module: ModuleType, name: str, where: str) -> Any:
+    """Return what a user's file defines under a name.
+
+    Raises:
+        UserError: if there is no such name, with those that there are.
+    """
+    own = {n: v for n, v in vars(module).items() if _is_own(n, v, module)}
+    if name not in own:
+        raise unknown("name", name, own, f"{where}: '{module.__file__}'")
+    return own[name]
+
+
+def user_traceback(error: BaseException) -> str:
+    """Return an error's traceback without the lines of Troupe and of the import system."""
+    package = str(Path(__file__).parents[1])
+    catalog = str(Path(package) / "experiments" / "catalog")
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen")
+        and (not frame.filename.startswith(package) or frame.filename.startswith(catalog))
+    ]
+    lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
+    return "".join(lines).rstrip()
+
+
+def _is_own(name: str, value: Any, module: ModuleType) -> bool:
+    is_own = callable(value) and getattr(value, "__module__", None) == module.__name__
+    return is_own and not name.startswith("_")
