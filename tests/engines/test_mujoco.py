@@ -190,7 +190,7 @@ def test_wrong_models_are_refused(tmp_path: Path) -> None:
     broken.write_text("<mujoco><worldbody><geom/></worldbody></mujoco>")
     with pytest.raises(UserError, match=r"engines.arm.model: '.*broken.xml' does not compile: "):
         build(model=broken)
-    with pytest.raises(UserError, match=r"engines.arm.model: file '.*none.xml' does not exist"):
+    with pytest.raises(UserError, match=r"engines.arm.model: there is no file '.*none.xml'"):
         build(model=tmp_path / "none.xml")
 
 

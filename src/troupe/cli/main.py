@@ -18,6 +18,7 @@ from troupe.cli.compare import compare
 from troupe.cli.doctor import doctor
 from troupe.cli.evaluate import evaluate
 from troupe.cli.report import report
+from troupe.cli.run import run
 from troupe.cli.show import list_experiments, show
 from troupe.cli.train import train
 from troupe.core.errors import InterruptedRun, TroupeError
@@ -49,6 +50,7 @@ app.command("list")(list_experiments)
 app.command()(show)
 app.command()(doctor)
 app.command()(train)
+app.command()(run)
 app.command()(evaluate)
 app.command()(report)
 app.command()(compare)

@@ -3,6 +3,7 @@
 TroupeError            anything Troupe says on purpose; exit code 1, what was collected is kept
 ├── UserError          the user's input was wrong; exit code 2, nothing was started or overwritten
 ├── EngineError        a simulator failed
+├── FunctionError      a function of the user's raised in mid-run
 └── InterruptedRun     stopped by a signal; exit code 130, resumable
 """
 
@@ -26,6 +27,10 @@ class UserError(TroupeError):
 
 class EngineError(TroupeError):
     """A simulator could not go on."""
+
+
+class FunctionError(TroupeError):
+    """A function of the user's raised in mid-run."""
 
 
 class InterruptedRun(TroupeError):  # noqa: N818 - it is no failure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +29,8 @@ class World:
 
     Attributes:
         num_instances: how many instances each array leads with.
+        outputs: specs of the datapacks that can be read.
+        inputs: specs of the datapacks that can be written.
         arrays: the task's own arrays by name, (num_instances, ...); they are part of snapshots.
     """
 
@@ -42,8 +44,8 @@ class World:
         """Collect the engines' packs; `outputs` and `inputs` are keyed "engine.pack"."""
         self.num_instances = num_instances
         self.arrays: dict[str, npt.NDArray[Any]] = {}
-        self._outputs = dict(outputs)
-        self._inputs = dict(inputs)
+        self.outputs = dict(outputs)
+        self.inputs = dict(inputs)
         packs = [*outputs, *inputs]
         self._sources = {p: (engines[p.split(".", 1)[0]], p.split(".", 1)[1]) for p in packs}
 
@@ -53,9 +55,9 @@ class World:
         Raises:
             UserError: if no engine offers it.
         """
-        if name not in self._outputs:
-            raise unknown("datapack to read", name, self._outputs)
-        return self._outputs[name]
+        if name not in self.outputs:
+            raise unknown("datapack to read", name, self.outputs)
+        return self.outputs[name]
 
     def input(self, name: str) -> ArraySpec:
         """Return the spec of a datapack that can be written.
@@ -63,9 +65,19 @@ class World:
         Raises:
             UserError: if no engine accepts it.
         """
-        if name not in self._inputs:
-            raise unknown("datapack to write", name, self._inputs)
-        return self._inputs[name]
+        if name not in self.inputs:
+            raise unknown("datapack to write", name, self.inputs)
+        return self.inputs[name]
+
+    def reader(self, name: str) -> tuple[Callable[[str], npt.NDArray[Any]], str]:
+        """Return the call that reads a datapack, and the argument that it takes."""
+        engine, pack = self._sources[name]
+        return engine.read, pack
+
+    def writer(self, name: str) -> tuple[Callable[..., None], str]:
+        """Return the call that writes a datapack, and its first argument."""
+        engine, pack = self._sources[name]
+        return engine.write, pack
 
     def read(self, name: str) -> npt.NDArray[Any]:
         """Return a datapack, (num_instances, ...): a view, valid until the engine's next step."""

@@ -20,7 +20,7 @@ class FleetSettings(Settings):
 
     Attributes:
         workers: 0 for this process, else how many Ray actors.
-        instances: in total, divided over the workers.
+        instances: in total, divided over the workers; default without a task: 1.
         address: of a Ray cluster; default: ``RAY_ADDRESS``, or this machine.
     """
 
@@ -85,6 +85,16 @@ class Experiment(Settings):
     wall_time: Duration | None = None
     stop: StopSettings | None = None
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _run_one_instance(cls, values: Any) -> Any:
+        # many instances pay for learning; a run of engines alone is of one, unless it says more
+        if isinstance(values, dict) and values.get("task") is None:
+            fleet = values.get("fleet", {})
+            if isinstance(fleet, dict):
+                return {**values, "fleet": {"instances": 1, **fleet}}
+        return values
 
     @model_validator(mode="after")
     def _check_episode(self) -> Experiment:

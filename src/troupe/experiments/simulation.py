@@ -12,8 +12,8 @@ import numpy.typing as npt
 from troupe.core import Streams
 from troupe.core.arrays import Array, ArraySpec, Ids
 from troupe.engines.base import Fault
+from troupe.experiments.build import build_loop
 from troupe.experiments.schema import Experiment
-from troupe.loop import FixedStepLoop
 from troupe.tasks.base import Bools
 
 STAGGERED_TOGETHER = 8
@@ -74,11 +74,7 @@ class Simulation:
             first_instance: global id of the first one.
             num_threads: native threads, 0 for one a core.
         """
-        engines = {
-            name: settings.build(name, num_instances, num_threads)
-            for name, settings in experiment.engines.items()
-        }
-        self.loop = FixedStepLoop(engines, experiment.loop.step)
+        self.loop = build_loop(experiment, num_instances, num_threads)
         self.world = self.loop.world
         self.task = experiment.build_task(self.world)
         self.observation_spec: ArraySpec = self.task.observation_spec

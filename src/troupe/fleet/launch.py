@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from troupe.core.errors import InterruptedRun
 from troupe.experiments.schema import Experiment
 from troupe.fleet.evaluation import evaluate
 from troupe.fleet.runs import RunDirectory, check_output
+from troupe.fleet.signals import interruptible, stopping_on_signals
 from troupe.fleet.training import Figures, Training
 
 EVALUATION_SEED_OFFSET = 7_000_003
@@ -45,10 +44,10 @@ def run_training(
     """
     check_place(experiment, out, force=force, resume=resume)
     stop = threading.Event()
-    with _interruptible(stop):
+    with interruptible(stop):
         training = Training(experiment, report=report, stop_requested=stop)
     try:
-        with _stopping_on_signals(stop):
+        with stopping_on_signals(stop):
             run = _run_directory(training, out, force=force, resume=resume)
             reason = training.train(run)
         summary = _summary(run, training, reason)
@@ -129,37 +128,3 @@ def _summary(run: RunDirectory, training: Training, reason: str) -> dict[str, An
         "learned": progress.learned or None,
         "evaluation": None,
     }
-
-
-def _interruptible(stop: threading.Event) -> AbstractContextManager[None]:
-    """Let SIGINT and SIGTERM raise KeyboardInterrupt, and request to stop in case it gets lost."""
-
-    def interrupt(number: int, frame: object) -> None:
-        stop.set()
-        raise KeyboardInterrupt
-
-    return _handling_signals(interrupt)
-
-
-def _stopping_on_signals(stop: threading.Event) -> AbstractContextManager[None]:
-    """Turn the first SIGINT or SIGTERM into a request to stop; the next raises."""
-
-    def request(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    return _handling_signals(request)
-
-
-@contextmanager
-def _handling_signals(handle: Callable[[int, object], None]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -1,0 +1,152 @@
+"""Recordings: every chosen datapack of a run with its time, as Parquet.
+
+One folder a pack, in it files that each appear whole; a row is one instance at one time. A value
+with a shape is a list, flattened; shape, dtype, unit and names stand in the file's metadata. A JSON
+value is its text.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from troupe.core.arrays import ArraySpec
+from troupe.core.errors import UserError
+
+FLUSH_BYTES = 16 * 2**20
+FLUSH_S = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class PackRecording:
+    """One datapack over time.
+
+    Attributes:
+        spec: of one instance's value.
+        time_ns: simulated times, (T,).
+        values: (T, num_instances, ...).
+    """
+
+    spec: ArraySpec
+    time_ns: npt.NDArray[np.int64]
+    values: npt.NDArray[Any]
+
+
+class RecordingWriter:
+    """Collects samples and writes them, a file a pack, when they are many or some seconds old."""
+
+    def __init__(self, path: Path, packs: Mapping[str, ArraySpec]) -> None:
+        """Make the folder of a recording.
+
+        Args:
+            path: of the folder.
+            packs: specs by name, of what will be added.
+        """
+        path.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._packs = dict(packs)
+        self._times: dict[str, list[int]] = {name: [] for name in packs}
+        self._values: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in packs}
+        self._num_bytes = 0
+        self._flushed_s = time.monotonic()
+
+    def add(self, pack: str, time_ns: int, value: npt.NDArray[Any]) -> None:
+        """Keep a pack's value, (num_instances, ...), at a time."""
+        self._times[pack].append(time_ns)
+        self._values[pack].append(value)
+        self._num_bytes += value.nbytes
+        if self._num_bytes > FLUSH_BYTES:
+            self.flush()
+
+    def flush_if_due(self) -> None:
+        """Write what is older than some seconds."""
+        if time.monotonic() - self._flushed_s > FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        for pack, times in self._times.items():
+            if times:
+                self._write(pack, np.asarray(times, np.int64), np.stack(self._values[pack]))
+                self._times[pack], self._values[pack] = [], []
+        self._num_bytes, self._flushed_s = 0, time.monotonic()
+
+    def _write(self, pack: str, times: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> None:
+        folder = self._path / pack
+        folder.mkdir(exist_ok=True)
+        file = folder / f"{times[0]:020d}.parquet"
+        aside = file.with_suffix(".part")
+        pq.write_table(_table(self._packs[pack], times, values), aside)
+        aside.replace(file)
+
+
+def read_recording(path: Path) -> dict[str, PackRecording]:
+    """Return all packs of a recording by name; none if there is no recording.
+
+    Raises:
+        UserError: if a file cannot be read.
+    """
+    folders = sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+    return {folder.name: _read_pack(folder) for folder in folders}
+
+
+def _table(spec: ArraySpec, times: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> pa.Table:
+    num_times, num_instances = values.shape[:2]
+    shape = values.shape[2:]
+    about = {
+        "shape": list(shape),
+        "dtype": "json" if values.dtype.hasobject else values.dtype.str,
+        "unit": spec.unit,
+        "names": list(spec.names),
+        "instances": num_instances,
+    }
+    if values.dtype.hasobject:
+        column = pa.array([json.dumps(v, default=_plain) for v in values.reshape(-1)])
+    else:
+        column = pa.array(np.ascontiguousarray(values).reshape(-1))
+        if shape:
+            column = pa.FixedSizeListArray.from_arrays(column, int(np.prod(shape)))
+    columns = {
+        "time_ns": np.repeat(times, num_instances),
+        "instance": np.tile(np.arange(num_instances, dtype=np.int32), num_times),
+        "value": column,
+    }
+    return pa.table(columns).replace_schema_metadata({"troupe": json.dumps(about)})
+
+
+def _read_pack(folder: Path) -> PackRecording:
+    files = sorted(folder.glob("*.parquet"))
+    try:
+        # a path would be read as a data set, by the names of its folders
+        tables = [pq.ParquetFile(pa.BufferReader(f.read_bytes())).read() for f in files]
+        table = pa.concat_tables(tables)
+        about = json.loads(table.schema.metadata[b"troupe"])
+    except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"recording '{folder}' cannot be read: {error}") from error
+    num_instances, shape = about["instances"], tuple(about["shape"])
+    times = table["time_ns"].to_numpy()[::num_instances]
+    column = table["value"].combine_chunks()
+    if about["dtype"] == "json":
+        values = np.empty(len(column), object)
+        values[:] = [json.loads(text) for text in column.to_pylist()]
+        dtype = np.dtype(object)
+    else:
+        flat = column.flatten() if shape else column
+        values, dtype = flat.to_numpy(zero_copy_only=False), np.dtype(about["dtype"])
+    spec = ArraySpec(shape, about["unit"], dtype=dtype, names=tuple(about["names"]))
+    return PackRecording(spec, times, values.reshape(len(times), num_instances, *shape))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return str(value)

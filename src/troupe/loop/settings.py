@@ -1,0 +1,64 @@
+"""What a user writes about the loop; importable without engines."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from troupe.core.settings import Duration, Settings, UserFile, nanoseconds
+from troupe.loop.connections import ConnectionSettings
+
+
+class ConnectionEntry(ConnectionSettings):
+    """Settings of one connection: from a pack to the functions that read it, or to a pack.
+
+    Attributes:
+        source: the pack that functions read, as "engine.pack"; written ``from``.
+        target: or the pack that functions write; written ``to``.
+    """
+
+    source: str | None = Field(None, alias="from")
+    target: str | None = Field(None, alias="to")
+
+    @model_validator(mode="after")
+    def _check_end(self) -> Self:
+        if (self.source is None) == (self.target is None):
+            raise ValueError("give either 'from' or 'to' with the name of a pack")
+        return self
+
+
+class RecordSettings(Settings):
+    """What a run keeps of its datapacks.
+
+    Attributes:
+        packs: names as "engine.pack", read or written; "engine.*" for all that an engine offers to
+            read; default: all of all engines.
+        every: simulated time between two records of a pack at least; default: each
+            synchronisation of its engine.
+    """
+
+    packs: tuple[str, ...] = ("*",)
+    every: Duration | None = None
+
+
+class FixedStepSettings(Settings):
+    """What a user writes about a fixed-step loop.
+
+    Attributes:
+        step: of simulated time between two looks at the world; engines synchronise as often,
+            unless they say otherwise.
+        duration: of a run, in simulated time; default: until the status function ends it.
+        functions: files of the functions between engines.
+        connections: delays and the like on the way of packs to and from functions.
+        real_time: how many times as fast as real time a run is paced; default: as fast as it goes.
+        record: which packs a run keeps.
+    """
+
+    type: Literal["fixed-step"] = "fixed-step"
+    step: Duration = nanoseconds(20_000_000)
+    duration: Duration | None = None
+    functions: tuple[UserFile, ...] = ()
+    connections: tuple[ConnectionEntry, ...] = ()
+    real_time: float | None = Field(None, gt=0.0)
+    record: RecordSettings = RecordSettings()
