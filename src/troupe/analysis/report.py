@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from troupe.analysis import page, sections
-from troupe.analysis.figures import draw_figures
+from troupe.analysis.figures import Picture, draw_figures
 from troupe.analysis.groups import group_runs
 from troupe.analysis.headline import headline, title
+from troupe.analysis.recorded import is_recorded, recorded_body
 from troupe.analysis.runs import RunRecord
 from troupe.core import UserError
 from troupe.core.files import write_atomic
@@ -34,6 +35,26 @@ def write_report(
         raise UserError("report: give at least one run.")
     if price_per_hour is not None and not price_per_hour >= 0:
         raise UserError(f"price per hour: at least 0, not {price_per_hour}.")
+    recorded = [run for run in runs if is_recorded(run)]
+    if recorded and len(recorded) < len(runs):
+        raise UserError(
+            f"report: give either trained runs or recorded ones; '{recorded[0].path}' is recorded."
+        )
+    body, drawn = recorded_body(runs) if recorded else _trained_body(runs, price_per_hour)
+    try:
+        directory = output.parent / f"{output.stem}_figures"
+        directory.mkdir(parents=True, exist_ok=True)
+        for picture in drawn:
+            write_atomic(directory / f"{picture.name}.png", picture.png)
+        write_atomic(output, page.page(f"{title(runs)}: report", body))
+    except OSError as error:
+        raise UserError(f"report '{output}' cannot be written: {error.strerror}.") from error
+    return output
+
+
+def _trained_body(
+    runs: Sequence[RunRecord], price_per_hour: float | None
+) -> tuple[str, list[Picture]]:
     groups = group_runs(runs)
     drawn = draw_figures(groups)
     parts = [
@@ -45,13 +66,4 @@ def write_report(
         sections.settings(runs),
         sections.versions(runs),
     ]
-    body = "\n".join(part for part in parts if part)
-    try:
-        directory = output.parent / f"{output.stem}_figures"
-        directory.mkdir(parents=True, exist_ok=True)
-        for picture in drawn:
-            write_atomic(directory / f"{picture.name}.png", picture.png)
-        write_atomic(output, page.page(f"{title(runs)}: report", body))
-    except OSError as error:
-        raise UserError(f"report '{output}' cannot be written: {error.strerror}.") from error
-    return output
+    return "\n".join(part for part in parts if part), drawn

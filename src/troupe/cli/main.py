@@ -17,6 +17,7 @@ from troupe import __version__
 from troupe.cli.compare import compare
 from troupe.cli.doctor import doctor
 from troupe.cli.evaluate import evaluate
+from troupe.cli.replay import replay
 from troupe.cli.report import report
 from troupe.cli.run import run
 from troupe.cli.show import list_experiments, show
@@ -51,6 +52,7 @@ app.command()(show)
 app.command()(doctor)
 app.command()(train)
 app.command()(run)
+app.command()(replay)
 app.command()(evaluate)
 app.command()(report)
 app.command()(compare)

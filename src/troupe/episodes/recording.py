@@ -112,15 +112,24 @@ def _table(spec: ArraySpec, times: npt.NDArray[np.int64], values: npt.NDArray[An
     if values.dtype.hasobject:
         column = pa.array([json.dumps(v, default=_plain) for v in values.reshape(-1)])
     else:
-        column = pa.array(np.ascontiguousarray(values).reshape(-1))
+        column = _column(values.reshape(-1))
         if shape:
             column = pa.FixedSizeListArray.from_arrays(column, int(np.prod(shape)))
     columns = {
-        "time_ns": np.repeat(times, num_instances),
-        "instance": np.tile(np.arange(num_instances, dtype=np.int32), num_times),
+        "time_ns": _column(np.repeat(times, num_instances)),
+        "instance": _column(np.tile(np.arange(num_instances, dtype=np.int32), num_times)),
         "value": column,
     }
-    return pa.table(columns).replace_schema_metadata({"troupe": json.dumps(about)})
+    table = pa.Table.from_arrays(list(columns.values()), names=list(columns))
+    return table.replace_schema_metadata({"troupe": json.dumps(about)})
+
+
+def _column(values: npt.NDArray[Any]) -> pa.Array:
+    """Return an Arrow array; made from the bytes, since `pa.array` would import pandas first."""
+    is_bool = values.dtype == np.bool_
+    content = np.packbits(values, bitorder="little") if is_bool else np.ascontiguousarray(values)
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(content)])
 
 
 def _read_pack(folder: Path) -> PackRecording:

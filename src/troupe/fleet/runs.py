@@ -107,6 +107,12 @@ class RunDirectory:
         """Write a JSON file of the run."""
         write_atomic(self.path / name, json.dumps(content, indent=2) + "\n")
 
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return the content of a JSON file of the run; nothing if it does not exist."""
+        path = self.path / name
+        content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        return content
+
     def write_table(self, name: str, columns: Arrays) -> None:
         """Write a Parquet file of the run."""
         aside = self.path / f"{name}.part"

@@ -1,0 +1,34 @@
+"""``troupe replay``: run a recorded run again and say whether it is the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from troupe.cli.output import console, print_json
+from troupe.core.time import NANOSECONDS
+
+
+def replay(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a recorded run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Run a recorded run again from its seed; the first difference, if any, is an error."""
+    from troupe.fleet.replay import replay_run
+
+    found = replay_run(run)
+    time_s = found.time_ns / NANOSECONDS["s"]
+    if as_json:
+        difference = None if found.difference is None else vars(found.difference)
+        about = {"same": difference is None, "time_s": time_s, "samples": found.samples}
+        print_json({**about, "packs": list(found.packs), "difference": difference})
+    elif found.difference is None:
+        console.print(
+            f"the same: {found.samples:,} samples of {len(found.packs)} packs over {time_s:g} s"
+        )
+    else:
+        console.print(f"[bold]{found.difference}[/]")
+    if found.difference is not None:
+        raise typer.Exit(1)
