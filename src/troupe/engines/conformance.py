@@ -14,6 +14,8 @@ says which. An engine that cannot keep a law names it among its case's exception
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +33,7 @@ NUM_INSTANCES = 8
 NUM_STEPS = 12
 
 Trajectory = list[dict[str, npt.NDArray[Any]]]
+Draw = Callable[[np.random.Generator], Any]
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,14 @@ class Case:
     Attributes:
         make: returns a new engine for a number of instances and of native threads.
         drive: packs to write before each advance, and the range to draw random values from, None
-            for the pack's bounds; default: all inputs that have bounds.
+            for the pack's bounds, or for a JSON pack a function that draws a value; default: all
+            inputs that have bounds.
         step_ns: how far each advance goes; None for ten inner steps.
         exceptions: names of checks that do not hold, with the reason.
     """
 
     make: Callable[[int, int], Engine]
-    drive: Mapping[str, tuple[float, float] | None] | None = None
+    drive: Mapping[str, tuple[float, float] | Draw | None] | None = None
     step_ns: int | None = None
     exceptions: Mapping[str, str] = field(default_factory=dict)
 
@@ -97,7 +101,8 @@ class Case:
 
 def packs(engine: Engine) -> dict[str, npt.NDArray[Any]]:
     """Return copies of all the packs that can be read."""
-    return {pack: engine.read(pack).copy() for pack in engine.spec.outputs}
+    # deep, since JSON values may change in place
+    return {pack: copy.deepcopy(engine.read(pack)) for pack in engine.spec.outputs}
 
 
 def check_spec(case: Case) -> None:
@@ -110,6 +115,7 @@ def check_spec(case: Case) -> None:
             spec = engine.spec.outputs[pack]
             assert values.shape == (NUM_INSTANCES, *spec.shape), f"{pack}: shape {values.shape}"
             assert values.dtype == spec.dtype, f"{pack}: dtype {values.dtype}, not {spec.dtype}"
+            assert spec.dtype != object or _is_json(values), f"{pack}: not one JSON value each"
             assert (spec.low <= spec.high).all(), f"{pack}: low above high"
             assert spec.low.shape == spec.shape, f"{pack}: bounds of another shape"
 
@@ -119,7 +125,8 @@ def check_values_are_finite(case: Case) -> None:
     with case.engine() as engine:
         trajectory = [packs(engine), *case.run(engine, range(NUM_STEPS))]
         for step, values in enumerate(trajectory):
-            for pack, array in values.items():
+            numbers = {n: v for n, v in values.items() if v.dtype != object}
+            for pack, array in numbers.items():
                 assert np.isfinite(array).all(), f"{pack} is not finite at step {step}"
         assert not engine.faults()
 
@@ -239,7 +246,7 @@ def check_snapshot_is_exact(case: Case) -> None:
         at_snapshot, snapshot = packs(engine), engine.snapshot()
         for key, values in snapshot.items():
             assert len(values) == NUM_INSTANCES, f"'{key}' does not lead with the instances"
-        kept = {key: values.copy() for key, values in snapshot.items()}
+        kept = copy.deepcopy(snapshot)
         expected = case.run(engine, range(NUM_STEPS, 2 * NUM_STEPS))
         _assert_equal(snapshot, kept, "the engine went on in its snapshot")
         engine.restore(snapshot)
@@ -329,9 +336,21 @@ def _is_bounded(spec: ArraySpec) -> bool:
     return spec.categories > 0 or bool(np.isfinite([spec.low, spec.high]).all())
 
 
+def _is_json(values: npt.NDArray[Any]) -> bool:
+    try:
+        json.dumps(values.tolist())
+    except (TypeError, ValueError):
+        return False
+    return values.ndim == 1
+
+
 def _value(
-    spec: ArraySpec, bounds: tuple[float, float] | None, rng: np.random.Generator
+    spec: ArraySpec, bounds: tuple[float, float] | Draw | None, rng: np.random.Generator
 ) -> npt.NDArray[Any]:
+    if callable(bounds):
+        value = np.empty(spec.shape, spec.dtype)
+        value[()] = bounds(rng)
+        return value
     if spec.categories:
         return rng.integers(spec.categories, size=spec.shape).astype(spec.dtype)
     low, high = bounds or (spec.low, spec.high)
@@ -347,7 +366,13 @@ def _rows(
 def _equal(
     values: Mapping[str, npt.NDArray[Any]], expected: Mapping[str, npt.NDArray[Any]]
 ) -> bool:
-    return all(np.array_equal(values[name], expected[name]) for name in expected)
+    return all(_same(values[name], expected[name]) for name in expected)
+
+
+def _same(values: npt.NDArray[Any], expected: npt.NDArray[Any]) -> bool:
+    if expected.dtype == object:
+        return values.shape == expected.shape and values.tolist() == expected.tolist()
+    return np.array_equal(values, expected)
 
 
 def _assert_equal(
@@ -355,7 +380,7 @@ def _assert_equal(
     expected: Mapping[str, npt.NDArray[Any]],
     message: str,
 ) -> None:
-    differing = [n for n in expected if not np.array_equal(values[n], expected[n])]
+    differing = [n for n in expected if not _same(values[n], expected[n])]
     assert not differing, f"{message}: {', '.join(differing)}"
 
 

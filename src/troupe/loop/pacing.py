@@ -18,23 +18,35 @@ class Pacing:
         factor: simulated time over real time.
     """
 
-    def __init__(self, factor: float, clock_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+    def __init__(
+        self,
+        factor: float,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Prepare; time starts with the first deadline."""
         self.factor = factor
         self._clock_ns = clock_ns
+        self._sleep = sleep
+        self.restart()
+
+    def restart(self) -> None:
+        """Let time start with the next deadline, and forget those that were."""
         self._start_ns: int | None = None
         self._lateness_ns: list[int] = []
 
-    def wait(self, simulated_ns: int) -> None:
-        """Sleep until a moment of simulated time is due, or count how late it is."""
+    def wait(self, simulated_ns: int) -> int:
+        """Sleep until a moment of simulated time is due, and return how many ns late it is."""
         now_ns = self._clock_ns()
         if self._start_ns is None:
             self._start_ns = now_ns - round(simulated_ns / self.factor)
         late_ns = now_ns - self._start_ns - round(simulated_ns / self.factor)
         if late_ns < 0:
-            time.sleep(-late_ns * 1e-9)
+            self._sleep(-late_ns * 1e-9)
             late_ns = self._clock_ns() - self._start_ns - round(simulated_ns / self.factor)
-        self._lateness_ns.append(max(0, late_ns))
+        late_ns = max(0, late_ns)
+        self._lateness_ns.append(late_ns)
+        return late_ns
 
     def statistics(self) -> dict[str, float]:
         """Return how many deadlines there were, how many were missed, and the lateness in ms."""

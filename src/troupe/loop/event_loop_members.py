@@ -1,0 +1,75 @@
+"""One engine of an event loop, which may be late."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from troupe.engines.base import ConcurrentEngine, Engine
+from troupe.loop.schedule import Timing
+
+
+@runtime_checkable
+class PollableEngine(ConcurrentEngine, Protocol):
+    """A concurrent engine that says whether it is done; others are waited for."""
+
+    def poll(self) -> bool:
+        """Return at once whether `finish` would not wait, also because it would raise."""
+
+
+class EventMember:
+    """An engine that is started at a tick and looked at when its advance is due.
+
+    It always advances by its own sync: after a late one its simulated time stays behind that of
+    the loop, so that an engine that is too slow does not get ever longer advances.
+
+    Attributes:
+        name: of the engine.
+        engine: itself.
+        is_concurrent: whether it advances elsewhere in the meantime.
+        num_late: ticks at which its advance should have been over and was still running.
+    """
+
+    def __init__(self, name: str, engine: Engine, timing: Timing) -> None:
+        """Take an idle engine."""
+        self.name = name
+        self.engine = engine
+        self._concurrent = engine if isinstance(engine, ConcurrentEngine) else None
+        self._poll = engine.poll if isinstance(engine, PollableEngine) else lambda: True
+        self._timing = timing
+        self.is_concurrent = self._concurrent is not None
+        self.restart()
+
+    def restart(self) -> None:
+        """Return to the start, idle."""
+        self.num_late = self._num_advances = 0
+        self._ahead_ns = self._due_ns = 0
+
+    def start(self, now_ns: int) -> None:
+        """Let the engine advance by its sync, or to its phase at first."""
+        self._ahead_ns = self._timing.sync_ns if self._num_advances else self._timing.next_ns(0)
+        self._due_ns = now_ns + self._ahead_ns
+        self._num_advances += 1
+        if self._concurrent is not None:
+            self._concurrent.begin(self._ahead_ns)
+
+    def is_due(self, now_ns: int) -> bool:
+        """Return whether the advance should be over."""
+        return now_ns >= self._due_ns
+
+    def has_arrived(self) -> bool:
+        """Return whether the advance is over, and take its results then; or count it as late."""
+        if self._ahead_ns and not self._poll():
+            self.num_late += 1
+            return False
+        self.complete()
+        return True
+
+    def complete(self) -> None:
+        """Wait until the engine has advanced by what it was started for."""
+        ahead_ns, self._ahead_ns = self._ahead_ns, 0
+        if not ahead_ns:
+            return
+        if self._concurrent is not None:
+            self._concurrent.finish()
+        else:
+            self.engine.advance(ahead_ns)
