@@ -8,7 +8,7 @@ After ``import troupe.envs``, ``gymnasium.make("troupe/ScaraReach-v0")`` is the 
 
 import gymnasium
 
-from troupe.experiments.load import catalog_names, read_description
+from troupe.experiments.load import trainable_names
 
 
 def environment_id(experiment: str) -> str:
@@ -17,12 +17,11 @@ def environment_id(experiment: str) -> str:
     return f"troupe/{name}-v0"
 
 
-for _name in catalog_names():
-    if "task" in read_description(_name):
-        gymnasium.register(
-            id=environment_id(_name),
-            entry_point="troupe.experiments.environments:make_environment",
-            vector_entry_point="troupe.experiments.environments:TroupeVectorEnv",
-            kwargs={"experiment": _name},
-            max_episode_steps=None,  # the environment truncates its episodes itself
-        )
+for _name in trainable_names():
+    gymnasium.register(
+        id=environment_id(_name),
+        entry_point="troupe.experiments.environments:make_environment",
+        vector_entry_point="troupe.experiments.environments:TroupeVectorEnv",
+        kwargs={"experiment": _name},
+        max_episode_steps=None,  # the environment truncates its episodes itself
+    )

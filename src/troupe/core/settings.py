@@ -28,7 +28,9 @@ from troupe.core.time import exact_duration, format_duration, parse_duration
 class Settings(BaseModel):
     """Frozen settings; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, serialize_by_alias=True
+    )
 
 
 def _duration(value: Any) -> Any:
@@ -157,4 +159,4 @@ def _fields_at(cls: type[Settings], path: list[str]) -> list[str]:
         nested = [c for c in inner if isinstance(c, type) and issubclass(c, Settings)]
         if nested:
             cls = nested[0]
-    return list(cls.model_fields)
+    return [field.alias or name for name, field in cls.model_fields.items()]

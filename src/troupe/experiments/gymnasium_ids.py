@@ -6,7 +6,7 @@ import gymnasium
 
 from troupe.core.time import format_duration
 from troupe.engines.gymnasium_settings import GymnasiumSettings
-from troupe.experiments.load import Description, catalog_names, read_description
+from troupe.experiments.load import Description, trainable_names, read_description
 
 UNLIMITED_STEPS = 10**6
 """Steps of an episode, for an environment that sets no limit."""
@@ -20,7 +20,7 @@ def describe_environment(id: str) -> Description:
     Raises:
         UserError: if there is no such environment, or its spaces are not supported.
     """
-    for name in catalog_names():
+    for name in trainable_names():
         description = read_description(name)
         if any(engine.get("id") == id for engine in description["engines"].values()):
             return description

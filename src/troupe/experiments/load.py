@@ -25,6 +25,11 @@ def catalog_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in CATALOG.glob("*.yaml")))
 
 
+def trainable_names() -> tuple[str, ...]:
+    """Return the names of the bundled experiments that have a task, sorted."""
+    return tuple(name for name in catalog_names() if "task" in read_description(name))
+
+
 def load_experiment(source: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     """Return the experiment of a catalog name or file, with overrides.
 

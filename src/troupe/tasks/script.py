@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from troupe.core import World
-from troupe.core.arrays import Array, ArraySpec, Ids
+from troupe.core.arrays import Array, Ids
 from troupe.core.seeding import Generator
 from troupe.core.settings import UserFile
 from troupe.robots import Robot
@@ -120,5 +120,3 @@ class ScriptTaskSettings(TaskSettings):
 
         return CheckedTask(load_task(self, world, step_ns))
 
-
-__all__ = ["ArraySpec", "ScriptTask", "ScriptTaskSettings"]

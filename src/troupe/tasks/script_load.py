@@ -168,13 +168,15 @@ def _observation_spec(task: ScriptTask, world: World, where: str) -> ArraySpec:
 
 def _bind_actions(task: ScriptTask, world: World, where: str) -> ArraySpec:
     """Give a task the bounds of its actions, and return their spec."""
-    if not isinstance(task.actions, Mapping) or not task.actions:
+    packs: object = task.actions
+    if not isinstance(packs, Mapping) or not packs:
         raise UserError(
             f"{where}: give packs with bounds in 'actions', as {{'engine.pack': (low, high)}}, or "
             "set 'action_spec'."
         )
-    lows, highs, sizes, names = [], [], [], []
-    for pack, given in task.actions.items():
+    lows, highs, sizes = [], [], []
+    names: list[str] = []
+    for pack, given in packs.items():
         if pack not in world.inputs:
             raise unknown("datapack to write", pack, world.inputs, f"{where}: actions")
         spec = world.inputs[pack]
