@@ -102,7 +102,7 @@ LoopOf = Callable[..., EventLoop]
 
 @pytest.fixture
 def loop_of(clock: FakeTime, settings: ScriptSettings) -> LoopOf:
-    """Return what makes a loop of a cart here, and one elsewhere if it is told how long it works."""
+    """Return what makes a loop of a cart here, and of one elsewhere that works so long."""
 
     def make(
         *functions: LoopFunction, work_ms: Iterable[float] | None = None, **more: Any
@@ -217,6 +217,28 @@ def test_an_engine_that_is_late_is_not_waited_for(
     assert [r.getMessage() for r in caplog.records] == [
         "engine 'far' is late at 20ms; from now on this is only counted"
     ]
+
+
+def test_engines_that_a_late_loop_started_late_have_their_time(
+    loop_of: LoopOf, clock: FakeTime
+) -> None:
+    start_ns = clock.now_ns
+    loop = loop_of(works(clock, 35.0), work_ms=[8] * 30)
+    loop.advance_to(25 * STEP)
+    assert loop.world.read("far.steps").tolist() == [25]
+    assert loop.statistics()["engines"]["far"]["late"] == 0
+    # the engine leaves 2 ms of each step to catch up
+    assert clock.now_ns - start_ns == 25 * STEP
+    assert 10 < loop.statistics()["missed"] < 20
+
+
+def test_work_of_nodes_gives_engines_no_more_time(loop_of: LoopOf, clock: FakeTime) -> None:
+    start_ns = clock.now_ns
+    loop = loop_of(works(clock, *[3.0] * 20), work_ms=[8] * 20)
+    loop.advance_to(20 * STEP)
+    assert clock.now_ns - start_ns == 20 * STEP
+    assert loop.statistics()["engines"]["far"]["late"] == 10
+    assert loop.statistics()["missed"] == 0
 
 
 def test_functions_of_an_engine_run_only_when_it_is_done(loop_of: LoopOf) -> None:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from troupe import __version__
 from troupe.cli.compare import compare
 from troupe.cli.doctor import doctor
+from troupe.cli.engine_server import engine_server
 from troupe.cli.evaluate import evaluate
 from troupe.cli.replay import replay
 from troupe.cli.report import report
@@ -56,6 +57,7 @@ app.command()(replay)
 app.command()(evaluate)
 app.command()(report)
 app.command()(compare)
+app.command("engine-server")(engine_server)
 
 
 def main() -> None:

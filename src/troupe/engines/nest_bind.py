@@ -30,7 +30,6 @@ from troupe.engines.nest_packs import (
     Output,
     RateOutput,
     SynapseWeights,
-    ordered_synapses,
 )
 from troupe.engines.nest_spike_inputs import InjectInput, PoissonInput
 
@@ -143,11 +142,12 @@ class Binder:
     def _weights(self, pack: WeightPack, where: str) -> SynapseWeights:
         source = self._group(pack.source, f"{where}.source")
         target = self._group(pack.target, f"{where}.target")
-        _, order = ordered_synapses(self._kernel, source, target)
-        if not len(order):
+        synapses = self._kernel.synapses(source.ids.ravel(), target.ids.ravel())
+        count = len(self._kernel.get_weights(synapses))
+        if not count:
             message = f"{where}: there is no synapse from '{pack.source}' to '{pack.target}'."
             raise UserError(message)
-        shape = (self._num_instances, len(order))
+        shape = (self._num_instances, count)
         return SynapseWeights(where, shape, pack.source, pack.target, self._units.scale)
 
 

@@ -57,8 +57,8 @@ class Kernel(Protocol):
     def settable(self, node: Any) -> tuple[str, ...]:
         """Return the fields of one node's status that can be set."""
 
-    def synapses(self, sources: Ids, targets: Ids) -> tuple[Any, Ids, Ids]:
-        """Return a handle of the synapses between nodes, with their sources and targets."""
+    def synapses(self, sources: Ids, targets: Ids) -> Any:
+        """Return a handle of the synapses between nodes, ordered by source, then target."""
 
     def get_weights(self, synapses: Any) -> Array:
         """Return the weights of synapses."""
@@ -174,16 +174,25 @@ class LocalKernel:
             field for field, value in node.get().items() if self._accepts(node, field, value)
         )
 
-    def synapses(self, sources: Ids, targets: Ids) -> tuple[Any, Ids, Ids]:
+    def synapses(self, sources: Ids, targets: Ids) -> Any:
         synapses = self._nest.GetConnections(self.nodes(sources), self.nodes(targets))
-        ends = [np.atleast_1d(synapses.get(end)) for end in ("source", "target")]
-        return synapses, ends[0], ends[1]
+        if not len(synapses):
+            return synapses, np.zeros(0, np.int64)
+        ends = [np.atleast_1d(synapses.get(end)) for end in ("target", "source")]
+        return synapses, np.lexsort(ends)
 
     def get_weights(self, synapses: Any) -> Array:
-        return np.atleast_1d(np.asarray(synapses.get("weight"), np.float64))
+        found, order = synapses
+        if not len(order):
+            return np.zeros(0)
+        weights: Array = np.atleast_1d(np.asarray(found.get("weight"), np.float64))[order]
+        return weights
 
     def set_weights(self, synapses: Any, weights: Array) -> None:
-        synapses.set([{"weight": weight} for weight in weights.tolist()])
+        found, order = synapses
+        in_order = np.empty(len(order))
+        in_order[order] = weights
+        found.set([{"weight": weight} for weight in in_order.tolist()])
 
     def simulate(self, num_steps: int) -> None:
         self._nest.Simulate(num_steps * self._timestep_ms)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from troupe.core.arrays import Array, ArraySpec, Ids
 from troupe.core.errors import EngineError
-from troupe.engines.nest_groups import Group, Groups
+from troupe.engines.nest_groups import Groups
 from troupe.engines.nest_kernel import Kernel
 from troupe.engines.spikes import RateFilter, count_spikes
 
@@ -105,13 +105,14 @@ class SynapseWeights:
 
     def attach(self, kernel: Kernel, groups: Groups) -> None:
         self._kernel = kernel
-        self._synapses, self._order = ordered_synapses(
-            kernel, groups[self._source], groups[self._target]
-        )
-        if self._order.size != np.prod(self._shape):
+        source, target = groups[self._source], groups[self._target]
+        # node ids ascend from copy to copy, so the order is by copy first
+        self._synapses = kernel.synapses(source.ids.ravel(), target.ids.ravel())
+        count = len(kernel.get_weights(self._synapses))
+        if count != np.prod(self._shape):
             raise EngineError(
-                f"{self._name}: {self._order.size} synapses in {self._shape[0]} copies, but the "
-                f"first copy had {self._shape[1]}; each copy must have as many."
+                f"{self._name}: {count} synapses in {self._shape[0]} copies, but the first copy "
+                f"had {self._shape[1]}; each copy must have as many."
             )
         self._initial = self.read().copy()
         self._pending: Array | None = None
@@ -127,23 +128,11 @@ class SynapseWeights:
     def apply(self, num_steps: int, clock: int) -> None:
         if self._pending is None:
             return
-        weights = np.empty(self._order.size)
-        weights[self._order] = self._pending.ravel() * self._scale
-        self._kernel.set_weights(self._synapses, weights)
+        self._kernel.set_weights(self._synapses, self._pending.ravel() * self._scale)
         self._pending = None
 
     def read(self) -> npt.NDArray[Any]:
-        weights = self._kernel.get_weights(self._synapses)
-        return weights[self._order].reshape(self._shape) / self._scale
-
-
-def ordered_synapses(kernel: Kernel, source: Group, target: Group) -> tuple[Any, Ids]:
-    """Return the synapses from a population to another, and their order by source, then target.
-
-    The copies' node ids ascend, so the order is by copy first.
-    """
-    synapses, sources, targets = kernel.synapses(source.ids.ravel(), target.ids.ravel())
-    return synapses, np.lexsort([targets, sources])
+        return self._kernel.get_weights(self._synapses).reshape(self._shape) / self._scale
 
 
 class FieldOutput:

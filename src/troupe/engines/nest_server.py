@@ -132,14 +132,11 @@ class ServerKernel:
     def set(self, nodes: Nodes, values: Sequence[Mapping[str, Any]]) -> None:
         self._queue.append({"do": "set", "nodes": nodes, "values": list(values)})
 
-    def synapses(self, sources: Ids, targets: Ids) -> tuple[Any, Ids, Ids]:
-        ends = {"sources": self.nodes(sources), "targets": self.nodes(targets)}
-        found = self._ask({"do": "synapses", "weights": None, **ends})
-        return ends, np.asarray(found[0], np.int64), np.asarray(found[1], np.int64)
+    def synapses(self, sources: Ids, targets: Ids) -> Any:
+        return {"sources": self.nodes(sources), "targets": self.nodes(targets)}
 
     def get_weights(self, synapses: Any) -> Array:
-        found = self._ask({"do": "synapses", "weights": None, **synapses})
-        return np.asarray(found[2], np.float64)
+        return np.asarray(self._ask({"do": "synapses", "weights": None, **synapses}), np.float64)
 
     def set_weights(self, synapses: Any, weights: Array) -> None:
         self._ask({"do": "synapses", "weights": weights.tolist(), **synapses})

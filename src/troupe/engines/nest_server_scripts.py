@@ -35,14 +35,22 @@ try:
             synapses = nest.GetConnections(
                 nest.NodeCollection(command["sources"]), nest.NodeCollection(command["targets"])
             )
-            if command["weights"] is not None:
-                synapses.set([{"weight": weight} for weight in command["weights"]])
-            found = [[], [], []]
+            found = []
             if len(synapses) == 1:
-                found = [[synapses.get(end)] for end in ["source", "target", "weight"]]
+                found = [[synapses.get(key)] for key in ["source", "target", "weight"]]
             elif len(synapses) > 1:
-                found = [list(synapses.get(end)) for end in ["source", "target", "weight"]]
-            answers.append(found)
+                found = [list(synapses.get(key)) for key in ["source", "target", "weight"]]
+            count = len(synapses)
+            # threads give theirs in any order
+            ends = [[found[0][i], found[1][i], i] for i in range(count)]
+            ends.sort()
+            order = [end[2] for end in ends]
+            if command["weights"] is not None:
+                changes = [None] * count
+                for i in range(count):
+                    changes[order[i]] = {"weight": command["weights"][i]}
+                synapses.set(changes)
+            answers.append([found[2][i] for i in order])
         else:
             nodes = nest.NodeCollection(command["nodes"])
             if do == "set":
@@ -150,4 +158,4 @@ def commands_script(commands: Sequence[Mapping[str, Any]]) -> str:
 
     If one fails, ``answers`` is ``{"error": message}``.
     """
-    return f"commands = {list(commands)!r}\n{RUN_COMMANDS}"
+    return f"inf = 1e999\nnan = inf - inf\ncommands = {list(commands)!r}\n{RUN_COMMANDS}"

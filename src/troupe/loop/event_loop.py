@@ -24,6 +24,9 @@ from troupe.loop.schedule import Timing
 from troupe.loop.settings import ConnectionEntry
 from troupe.loop.wiring import Exchange, Wiring
 
+LOOK_EVERY_NS = 200_000
+"""How often the loop looks for an engine that may still come in time."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -32,8 +35,9 @@ class EventLoop:
 
     Deadlines are multiples of the step since one start. A tick that is late is followed at once by
     the next until time is caught up. A concurrent engine whose advance is still running is left
-    alone: its packs stay those of before, what it is sent waits, and it counts as late. Engines of
-    this process advance in the loop's thread.
+    alone: its packs stay those of before, what it is sent waits, and it counts as late; but if the
+    loop started it late, it may be as late itself. Engines of this process advance in the loop's
+    thread.
 
     Attributes:
         world: the datapacks of all engines.
@@ -90,6 +94,7 @@ class EventLoop:
         self._arrived: list[EventMember] = []
         self._faults: list[Fault] = []
         self._warned: set[str] = set()
+        self._late_ns = 0
         self._is_synchronised = self._is_timed = False
         self._restart()
 
@@ -156,10 +161,11 @@ class EventLoop:
         self.iteration += 1
         if self.wiring.is_done:
             return True
+        grace_ns = self._grace_ns()
         for member in self._arrived:
             for slot in exchange.slots[member.name]:
                 slot.send(self.now_ns)
-            member.start(self.now_ns)
+            member.start(self.now_ns, grace_ns)
         self._is_synchronised = True
         return False
 
@@ -192,6 +198,7 @@ class EventLoop:
         self._arrived = list(self._members)
         self._faults = []
         self._warned = set()
+        self._late_ns = 0
         self._is_synchronised = self._is_timed = False
 
     def _next(self) -> None:
@@ -201,16 +208,38 @@ class EventLoop:
         for member in due:
             if not member.is_concurrent:
                 member.complete()
-        late_ns = self.pacing.wait(self.now_ns)
-        if late_ns > LATE_NS:
+        self._late_ns = self.pacing.wait(self.now_ns)
+        if self._late_ns > LATE_NS:
             self._warn("the loop")
-        self._arrived = [m for m in due if not m.is_concurrent or m.has_arrived()]
+        self._arrived = [member for member in due if self._has_arrived(member)]
         for member in due:
             if member in self._arrived:
                 self._faults += member.engine.faults()
             else:
                 self._warn(f"engine '{member.name}'")
         self._is_synchronised = False
+
+    def _has_arrived(self, member: EventMember) -> bool:
+        while not member.is_done():
+            self._late_ns = self.pacing.lateness_ns(self.now_ns)
+            left_ns = member.grace_ns - self._late_ns
+            if left_ns <= 0:
+                member.num_late += 1
+                return False
+            self.pacing.sleep(min(left_ns, LOOK_EVERY_NS) * 1e-9)
+        member.complete()
+        return True
+
+    def _grace_ns(self) -> int:
+        """Return how late engines that are started now may be because the loop itself is.
+
+        A loop that is late hurries through its ticks, without real time for engines between them.
+        What nodes take in each tick gives no grace, or lateness would grow.
+        """
+        late_ns = self.pacing.lateness_ns(self.now_ns) if self._is_timed else 0
+        if late_ns > self.step_ns / self.pacing.factor:
+            return late_ns
+        return self._late_ns if self._late_ns > LATE_NS else 0
 
     def _warn(self, who: str) -> None:
         if who not in self._warned:

@@ -27,6 +27,7 @@ class EventMember:
         engine: itself.
         is_concurrent: whether it advances elsewhere in the meantime.
         num_late: ticks at which its advance should have been over and was still running.
+        grace_ns: how late it may be, in real time, because the loop started it late.
     """
 
     def __init__(self, name: str, engine: Engine, timing: Timing) -> None:
@@ -42,10 +43,11 @@ class EventMember:
     def restart(self) -> None:
         """Return to the start, idle."""
         self.num_late = self._num_advances = 0
-        self._ahead_ns = self._due_ns = 0
+        self._ahead_ns = self._due_ns = self.grace_ns = 0
 
-    def start(self, now_ns: int) -> None:
+    def start(self, now_ns: int, grace_ns: int) -> None:
         """Let the engine advance by its sync, or to its phase at first."""
+        self.grace_ns = grace_ns
         self._ahead_ns = self._timing.sync_ns if self._num_advances else self._timing.next_ns(0)
         self._due_ns = now_ns + self._ahead_ns
         self._num_advances += 1
@@ -56,13 +58,9 @@ class EventMember:
         """Return whether the advance should be over."""
         return now_ns >= self._due_ns
 
-    def has_arrived(self) -> bool:
-        """Return whether the advance is over, and take its results then; or count it as late."""
-        if self._ahead_ns and not self._poll():
-            self.num_late += 1
-            return False
-        self.complete()
-        return True
+    def is_done(self) -> bool:
+        """Return whether nobody would have to wait for its results."""
+        return not self._ahead_ns or not self.is_concurrent or self._poll()
 
     def complete(self) -> None:
         """Wait until the engine has advanced by what it was started for."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from troupe.core.errors import UserError
 from troupe.core.time import NANOSECONDS, format_duration
-from troupe.loop.event_settings import MqttSettings, MqttTopicSettings, Payload
+from troupe.loop.mqtt_settings import MqttSettings, MqttTopicSettings, Payload
 from troupe.loop.ports import MessageQueue
 
 try:

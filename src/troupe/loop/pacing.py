@@ -16,6 +16,7 @@ class Pacing:
 
     Attributes:
         factor: simulated time over real time.
+        sleep: lets a real time pass, in seconds.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class Pacing:
         """Prepare; time starts with the first deadline."""
         self.factor = factor
         self._clock_ns = clock_ns
-        self._sleep = sleep
+        self.sleep = sleep
         self.restart()
 
     def restart(self) -> None:
@@ -37,16 +38,19 @@ class Pacing:
 
     def wait(self, simulated_ns: int) -> int:
         """Sleep until a moment of simulated time is due, and return how many ns late it is."""
+        late_ns = self.lateness_ns(simulated_ns)
+        if late_ns < 0:
+            self.sleep(-late_ns * 1e-9)
+            late_ns = max(0, self.lateness_ns(simulated_ns))
+        self._lateness_ns.append(late_ns)
+        return late_ns
+
+    def lateness_ns(self, simulated_ns: int) -> int:
+        """Return how long ago a moment of simulated time was due, negative if it is to come."""
         now_ns = self._clock_ns()
         if self._start_ns is None:
             self._start_ns = now_ns - round(simulated_ns / self.factor)
-        late_ns = now_ns - self._start_ns - round(simulated_ns / self.factor)
-        if late_ns < 0:
-            self._sleep(-late_ns * 1e-9)
-            late_ns = self._clock_ns() - self._start_ns - round(simulated_ns / self.factor)
-        late_ns = max(0, late_ns)
-        self._lateness_ns.append(late_ns)
-        return late_ns
+        return now_ns - self._start_ns - round(simulated_ns / self.factor)
 
     def statistics(self) -> dict[str, float]:
         """Return how many deadlines there were, how many were missed, and the lateness in ms."""

@@ -1,6 +1,6 @@
 """Ports: how messages come from outside of a loop, and go there.
 
-A new kind of port has settings with a ``type`` and a ``build`` (see `troupe.loop.event_settings`),
+A new kind of port has settings with a ``type`` and a ``build`` (see `troupe.loop.mqtt_settings`),
 and a class as `troupe.loop.mqtt` has one.
 """
 

@@ -8,12 +8,12 @@ import numpy as np
 def network(
     nest: Any,
     *,
-    num_afferents: int = 20,
-    num_interneurons: int = 20,
-    num_motor: int = 30,
-    excitation_pa: float = 45.0,
-    inhibition_pa: float = -20.0,
-    tonic_flexor_pa: float = 250.0,
+    num_afferents: int = 10,
+    num_interneurons: int = 10,
+    num_motor: int = 20,
+    excitation_pa: float = 90.0,
+    inhibition_pa: float = -40.0,
+    tonic_flexor_pa: float = 272.0,
     tonic_extensor_pa: float = 200.0,
 ) -> dict[str, Any]:
     """Build one copy.

@@ -8,9 +8,9 @@ from troupe.loop import From, SimulationTime, To, transceiver
 Array = npt.NDArray[np.float64]
 
 LAMP_DISTANCE_M = 2.4
-MAX_BEARING = 1.2
+MAX_BEARING = 0.9
 GOLDEN_RATIO = (np.sqrt(5) - 1) / 2
-MAX_RATE_HZ = 3000.0
+MAX_RATE_HZ = 300.0
 HALF_INTENSITY = 8.0
 WHEEL_RAD_PER_SPIKE = 0.35
 
