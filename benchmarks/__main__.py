@@ -17,6 +17,7 @@ BENCHMARKS = {
     "throughput": "training of scara-reach, steps/s, beside SB3 and RLlib",
     "accuracy": "wall time of the arms' experiments, and the error in mm that they end with",
     "workers": "0 to 8 Ray workers: same policy bit for bit, and how long it takes",
+    "loop": "overhead of a closed loop, the vehicle with its brain, 64 of them in lockstep",
     "learner": "HalfCheetah-v5, Reacher-v5, Pendulum-v1: return and wall time beside SB3",
 }
 

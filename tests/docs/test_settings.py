@@ -7,6 +7,7 @@ import yaml
 
 from troupe.core import plugins
 from troupe.core.settings import Settings
+from troupe.engines.base import EngineSettings
 from troupe.engines.mujoco_settings import PackBinding
 from troupe.experiments.aliases import MOVED, RENAMED
 from troupe.experiments.load import load_experiment
@@ -16,13 +17,16 @@ from troupe.experiments.schema import (
     FleetSettings,
     StopSettings,
 )
-from troupe.loop import FixedStepSettings
+from troupe.loop.settings import ConnectionEntry, FixedStepSettings, RecordSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, type[Settings]] = {
     "Experiment": Experiment,
     "Pack of a MuJoCo engine": PackBinding,
+    "Every engine": EngineSettings,
     "Loop": FixedStepSettings,
+    "Connection": ConnectionEntry,
+    "Record": RecordSettings,
     "Fleet": FleetSettings,
     "Stop": StopSettings,
     "Evaluation": EvaluationSettings,
@@ -41,6 +45,18 @@ def rows_under(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
+def own_keys(settings: type[Settings]) -> dict[str, str]:
+    """The keys as users write them, less those that every engine has; the fields' names."""
+    common = EngineSettings.model_fields if issubclass(settings, EngineSettings) else {}
+    if settings is EngineSettings:
+        common = {"type": EngineSettings.model_fields["type"]}
+    return {
+        field.alias or name: name
+        for name, field in settings.model_fields.items()
+        if name == "type" or name not in common or field.default != common[name].default
+    }
+
+
 def stated(default: str) -> Any:
     return None if default == "–" else yaml.safe_load(default.strip("`"))
 
@@ -49,19 +65,19 @@ def default_of(settings: type[Settings], key: str) -> Any:
     field = settings.model_fields[key]
     if field.is_required():
         return "required"
-    return settings.model_construct(**{key: field.default}).model_dump(
-        mode="json", include={key}, warnings=False
-    )[key]
+    made = settings.model_construct(**{key: field.default})
+    return made.model_dump(mode="json", include={key}, warnings=False)[field.alias or key]
 
 
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_the_page_lists_all_settings_with_their_defaults(heading: str) -> None:
     settings = SECTIONS[heading]
     listed = {key.strip("`"): default for key, default, _ in rows_under(heading)}
-    assert listed.keys() == settings.model_fields.keys()
+    assert listed.keys() == own_keys(settings).keys()
     for key, default in listed.items():
         if default != "see below":
-            assert default_of(settings, key) == stated(default), key
+            name = own_keys(settings)[key]
+            assert default_of(settings, name) == stated(default), key
 
 
 def test_the_page_lists_all_names_of_other_projects() -> None:

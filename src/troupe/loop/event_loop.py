@@ -12,10 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from troupe.core.arrays import Ids
-from troupe.core.errors import UserError
 from troupe.core.time import format_duration
 from troupe.engines.base import Engine, Fault
-from troupe.loop.event_loop_members import EventMember
+from troupe.loop.event_loop_members import EventMember, check_timings
 from troupe.loop.fixed_step import Observer, _world_of
 from troupe.loop.functions import LoopFunction
 from troupe.loop.graph_run import GraphRun
@@ -83,9 +82,10 @@ class EventLoop:
         self.world = _world_of(engines, self.num_instances)
         self.graph = graph
         self.pacing = pacing or Pacing(1.0)
+        self._real_step_ns = step_ns / self.pacing.factor
         self.observers: list[Observer] = []
         timings = {name: (timings or {}).get(name, Timing(step_ns)) for name in engines}
-        _check_timings(timings, step_ns)
+        check_timings(timings, step_ns)
         self._members = [EventMember(n, engine, timings[n]) for n, engine in engines.items()]
         of_graph = graph.functions if graph is not None else ()
         self._at_each_tick = {id(function) for function in of_graph}
@@ -209,7 +209,7 @@ class EventLoop:
             if not member.is_concurrent:
                 member.complete()
         self._late_ns = self.pacing.wait(self.now_ns)
-        if self._late_ns > LATE_NS:
+        if self._late_ns > self._real_step_ns:
             self._warn("the loop")
         self._arrived = [member for member in due if self._has_arrived(member)]
         for member in due:
@@ -237,7 +237,7 @@ class EventLoop:
         What nodes take in each tick gives no grace, or lateness would grow.
         """
         late_ns = self.pacing.lateness_ns(self.now_ns) if self._is_timed else 0
-        if late_ns > self.step_ns / self.pacing.factor:
+        if late_ns > self._real_step_ns:
             return late_ns
         return self._late_ns if self._late_ns > LATE_NS else 0
 
@@ -261,13 +261,3 @@ class EventLoop:
             exchange = self.wiring.exchange(engines)
             self._exchanges[engines] = replace(exchange, functions=tuple(functions))
         return self._exchanges[engines]
-
-
-def _check_timings(timings: Mapping[str, Timing], step_ns: int) -> None:
-    for name, timing in timings.items():
-        for key, duration_ns in (("sync", timing.sync_ns), ("phase", timing.phase_ns)):
-            if duration_ns % step_ns:
-                raise UserError(
-                    f"engines.{name}.{key}: {format_duration(duration_ns)} is not a multiple of "
-                    f"loop.step ({format_duration(step_ns)}), as an event loop needs."
-                )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
+from troupe.core.errors import UserError
+from troupe.core.time import format_duration
 from troupe.engines.base import ConcurrentEngine, Engine
 from troupe.loop.schedule import Timing
 
@@ -71,3 +74,18 @@ class EventMember:
             self._concurrent.finish()
         else:
             self.engine.advance(ahead_ns)
+
+
+def check_timings(timings: Mapping[str, Timing], step_ns: int) -> None:
+    """Check that engines exchange packs at ticks.
+
+    Raises:
+        UserError: if a sync or phase is no multiple of the step.
+    """
+    for name, timing in timings.items():
+        for key, duration_ns in (("sync", timing.sync_ns), ("phase", timing.phase_ns)):
+            if duration_ns % step_ns:
+                raise UserError(
+                    f"engines.{name}.{key}: {format_duration(duration_ns)} is not a multiple of "
+                    f"loop.step ({format_duration(step_ns)}), as an event loop needs."
+                )

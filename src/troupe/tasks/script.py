@@ -116,7 +116,6 @@ class ScriptTaskSettings(TaskSettings):
         Raises:
             UserError: if the file or the class cannot be used, or the world lacks a datapack.
         """
-        from troupe.tasks.script_load import CheckedTask, load_task
+        from troupe.tasks.script_load import load_task
 
-        return CheckedTask(load_task(self, world, step_ns))
-
+        return load_task(self, world, step_ns)

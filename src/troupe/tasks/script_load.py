@@ -22,8 +22,8 @@ from troupe.tasks.script import ScriptTask, ScriptTaskSettings
 FLOAT32 = np.dtype(np.float32)
 
 
-def load_task(settings: ScriptTaskSettings, world: World, step_ns: int) -> ScriptTask:
-    """Return an object of the user's class, set up for a world.
+def load_task(settings: ScriptTaskSettings, world: World, step_ns: int) -> CheckedTask:
+    """Return the task that an object of the user's class is, set up for a world.
 
     Raises:
         UserError: if the file has no such class, it raises, or the world lacks a datapack.
@@ -45,7 +45,7 @@ def load_task(settings: ScriptTaskSettings, world: World, step_ns: int) -> Scrip
         task.observation_spec = _observation_spec(task, world, where)
     if not hasattr(task, "action_spec"):
         task.action_spec = _bind_actions(task, world, where)
-    return task
+    return CheckedTask(task, where)
 
 
 class CheckedTask(Task):
@@ -55,9 +55,10 @@ class CheckedTask(Task):
         script: the user's task.
     """
 
-    def __init__(self, script: ScriptTask) -> None:
-        """Take the specs from a task that is set up."""
+    def __init__(self, script: ScriptTask, where: str) -> None:
+        """Take the specs from a task that is set up; `where` names it in messages."""
         self.script = script
+        self._where = where
         self.observation_spec = script.observation_spec
         self.action_spec = script.action_spec
 
@@ -105,9 +106,8 @@ class CheckedTask(Task):
         except TroupeError:
             raise
         except Exception as error:
-            name = type(self.script).__name__
             raise FunctionError(
-                f"task: {name}.{method.__name__} raised:\n{user_traceback(error)}"
+                f"{self._where}: {method.__name__} raised:\n{user_traceback(error)}"
             ) from error
 
     def _checked(
@@ -119,10 +119,9 @@ class CheckedTask(Task):
         except (TypeError, ValueError):
             values = np.empty(0)
         if values.shape != shape:
-            cls = type(self.script).__name__
-            given = np.shape(found) if isinstance(found, np.ndarray | float) else repr(found)
+            given = f"an array of {found.shape}" if isinstance(found, np.ndarray) else repr(found)
             raise FunctionError(
-                f"task: {cls}.{name} returned {given}; it must return an array of {shape}, which "
+                f"{self._where}: {name} returned {given}; it must be an array of {shape}, which "
                 "leads with the instances."
             )
         return values

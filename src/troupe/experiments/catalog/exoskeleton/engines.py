@@ -48,11 +48,7 @@ class Gait(Script):
 
 
 class Person(Script):
-    """A person who follows the gait with the knee as well as the muscles can.
-
-    Attributes:
-        activation_n_m: what the muscles give; it follows what they are to give with a lag.
-    """
+    """A person who follows the gait with the knee as well as the muscles can."""
 
     inputs = {
         "angle": pack(unit="rad"),
@@ -61,7 +57,7 @@ class Person(Script):
         "target_velocity": pack(unit="rad/s"),
     }
     outputs = {"torque": pack(unit="N m")}
-    state = ()
+    state = ("strength_n_m",)
 
     def setup(
         self,
@@ -69,19 +65,27 @@ class Person(Script):
         stiffness_n_m_per_rad: float,
         damping_n_m_s_per_rad: float,
         activation_s: float,
+        spread: float = 0.0,
     ) -> None:
-        """Take the greatest torque, the gains and the time constant of the muscles."""
-        self.strength, self.activation_s = strength_n_m, activation_s
+        """Take the greatest torque, the gains, the muscles' time constant, how persons differ."""
+        self.strength_n_m = np.full(self.num_instances, strength_n_m)
         self.gains = stiffness_n_m_per_rad, damping_n_m_s_per_rad
+        self.activation_s, self.spread = activation_s, spread
+
+    def reset(self, instances: Ids, rng: Sequence[Generator]) -> None:
+        """Draw how strong each person is, relative to the mean."""
+        draws = [r.uniform(-self.spread, self.spread) for r in rng]
+        self.strength_n_m[instances] *= 1.0 + np.array(draws)
 
     def step(self, duration_ns: int) -> None:
         """Push towards the target, within the strength."""
         stiffness, damping = self.gains
         wanted = stiffness * (self.target - self.angle)
         wanted += damping * (self.target_velocity - self.velocity)
-        wanted = np.clip(wanted, -self.strength, self.strength)
-        lag = np.exp(-duration_ns * 1e-9 / self.activation_s)
-        self.torque = lag * self.torque + (1 - lag) * wanted
+        wanted = np.clip(wanted, -self.strength_n_m, self.strength_n_m)
+        # muscles follow with a lag
+        kept = np.exp(-duration_ns * 1e-9 / self.activation_s)
+        self.torque = kept * self.torque + (1 - kept) * wanted
 
 
 class Impedance(Script):

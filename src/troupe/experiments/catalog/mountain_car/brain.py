@@ -9,9 +9,10 @@ def network(
     nest: Any,
     *,
     num_neurons: int = 10,
-    excitation_pa: float = 60.0,
+    excitation_pa: float = 100.0,
     position_share: float = 0.25,
-    inhibition_pa: float = -60.0,
+    inhibition_pa: float = -100.0,
+    restlessness_pa: float = 300.0,
 ) -> dict[str, Any]:
     """Build one copy.
 
@@ -21,10 +22,12 @@ def network(
         excitation_pa: weight of each synapse from a sense of motion to the push that way.
         position_share: weight of those from a sense of place to the push back, as a share of it.
         inhibition_pa: weight of each synapse between the two that push.
+        restlessness_pa: current into the two that push, too weak to make them fire by itself.
     """
     populations = {name: nest.Create("iaf_psc_alpha", num_neurons) for name in SENSES}
     for side in ("left", "right"):
-        populations[f"push_{side}"] = nest.Create("iaf_psc_alpha", num_neurons)
+        current = {"I_e": restlessness_pa}
+        populations[f"push_{side}"] = nest.Create("iaf_psc_alpha", num_neurons, current)
 
     def connect(source: str, target: str, weight_pa: float) -> None:
         synapse = {"weight": weight_pa, "delay": 1.0}

@@ -10,16 +10,19 @@ Array = npt.NDArray[np.float64]
 VALLEY = -np.pi / 6
 """Where the road, whose height is 0.45 sin 3x + 0.55, is lowest."""
 
-FULL_SPEED = 0.02
+FULL_SPEED = 0.01
 FULL_DISTANCE = 0.6
-MAX_RATE_HZ = 2500.0
+SPONTANEOUS_HZ = 20.0
+MAX_RATE_HZ = 200.0
 FULL_PUSH_HZ = 60.0
 
 
 @transceiver
 def sense(
     observation: From("car.observation", shape=(2,)),
-) -> tuple[To("brain.going_left"), To("brain.going_right"), To("brain.on_left"), To("brain.on_right")]:
+) -> tuple[
+    To("brain.going_left"), To("brain.going_right"), To("brain.on_left"), To("brain.on_right")
+]:
     """Turn place and speed into rates of the spikes that the four senses get."""
     distance, speed = observation[:, :1] - VALLEY, observation[:, 1:]
     return (
@@ -46,5 +49,5 @@ def at_the_flag(terminated: From("car.terminated")) -> npt.NDArray[np.bool_]:
 
 
 def rate_hz(strength: Array) -> Array:
-    """Return how many spikes a sense gets; none of what is on the other side."""
-    return MAX_RATE_HZ * np.clip(strength, 0.0, 1.0)
+    """Return how many spikes a sense gets; of what is on the other side only the spontaneous."""
+    return SPONTANEOUS_HZ + MAX_RATE_HZ * np.clip(strength, 0.0, 1.0)

@@ -15,6 +15,7 @@ def network(
     inhibition_pa: float = -40.0,
     tonic_flexor_pa: float = 272.0,
     tonic_extensor_pa: float = 200.0,
+    tonic_interneuron_pa: float = 200.0,
 ) -> dict[str, Any]:
     """Build one copy.
 
@@ -27,6 +28,7 @@ def network(
         inhibition_pa: weight of each synapse from an interneuron.
         tonic_flexor_pa: descending current into the flexor's motor neurons, which carries the arm.
         tonic_extensor_pa: descending current into the extensor's motor neurons.
+        tonic_interneuron_pa: descending current into the interneurons.
     """
     excitation = {"weight": excitation_pa, "delay": 1.0}
     inhibition = {"weight": inhibition_pa, "delay": 1.0}
@@ -40,6 +42,7 @@ def network(
         for pool in (f"interneuron_{muscle}", f"motor_{muscle}"):
             populations[pool].V_th = np.linspace(-60.0, -45.0, len(populations[pool])).tolist()
         populations[f"motor_{muscle}"].I_e = tonic_pa
+        populations[f"interneuron_{muscle}"].I_e = tonic_interneuron_pa
     for muscle, antagonist in (("flexor", "extensor"), ("extensor", "flexor")):
         ia, interneuron = populations[f"ia_{muscle}"], populations[f"interneuron_{muscle}"]
         nest.Connect(ia, populations[f"motor_{muscle}"], syn_spec=excitation)

@@ -17,9 +17,7 @@ class Hold(ScriptTask):
     observations = ("arm.angle", "arm.velocity", "arm.muscle_torque")
     actions = {"fusimotor.stretch_gain": (0.0, 1500.0), "fusimotor.velocity_gain": (0.0, 60.0)}
 
-    def setup(
-        self, world: World, deflection_rad: float = 0.1, effort_n_m: float = 8.0
-    ) -> None:
+    def setup(self, world: World, deflection_rad: float = 0.1, effort_n_m: float = 8.0) -> None:
         """Take the deflection and the effort that cost 1 a step."""
         self.deflection_rad, self.effort_n_m = deflection_rad, effort_n_m
 

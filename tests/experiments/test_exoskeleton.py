@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.experiments.conftest import Recording, RunExperiment
+from troupe.experiments.load import load_experiment
+from troupe.experiments.simulation import Simulation
+from troupe.fleet.evaluation import evaluate
+from troupe.fleet.launch import EVALUATION_SEED_OFFSET, run_training
+from troupe.fleet.training import learner_settings
+
+WITHOUT = "engines.exoskeleton.parameters.assistance=0"
+
+
+def after_a_stride(recording: Recording, pack: str) -> np.ndarray:
+    """Return a pack after the first second, (T, ...), of the only instance."""
+    found = recording[pack]
+    return found.values[found.time_ns >= 10**9, 0]
+
+
+def rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def error_deg(recording: Recording, joint: str = "knee") -> float:
+    """Return how far a joint is from the gait, root mean square."""
+    angle = after_a_stride(recording, f"leg.{joint}_angle")
+    return rms(np.degrees(angle - after_a_stride(recording, f"gait.{joint}_angle")))
+
+
+def test_the_exoskeleton_reduces_error_and_the_persons_torque(
+    run_experiment: RunExperiment,
+) -> None:
+    alone, helped = run_experiment("exoskeleton", WITHOUT), run_experiment("exoskeleton")
+    # too weak to follow the gait alone
+    assert error_deg(alone) > 12
+    assert error_deg(helped) < 0.5 * error_deg(alone)
+    person = [rms(after_a_stride(r, "person.torque")) for r in (alone, helped)]
+    assert person[1] < 0.75 * person[0]
+    for recording in (alone, helped):
+        assert error_deg(recording, "hip") < 2
+        assert np.abs(after_a_stride(recording, "person.torque")).max() <= 10
+        assert np.abs(after_a_stride(recording, "exoskeleton.torque")).max() <= 40
+    assert not after_a_stride(alone, "exoskeleton.torque").any()
+
+
+def test_the_gait_is_that_of_a_normal_stride(run_experiment: RunExperiment) -> None:
+    recording = run_experiment("exoskeleton", "loop.duration=2s")
+    hip, knee = (np.degrees(recording[f"gait.{j}_angle"].values[:, 0]) for j in ("hip", "knee"))
+    assert (hip.min(), hip.max()) == pytest.approx((-10, 32), abs=2)
+    assert (knee.min(), knee.max()) == pytest.approx((5, 61), abs=2)
+    # most knee flexion in the middle of the swing, a second stride like the first
+    assert 0.70 < knee[:500].argmax() / 500 < 0.80
+    np.testing.assert_allclose(knee[500:1000], knee[:500], atol=1e-9)
+    for joint in ("hip", "knee"):
+        angle = recording[f"gait.{joint}_angle"].values[:, 0]
+        velocity = recording[f"gait.{joint}_velocity"].values[:, 0]
+        np.testing.assert_allclose(np.gradient(angle, 0.002)[1:-1], velocity[1:-1], atol=0.01)
+
+
+def test_episodes_begin_with_the_gait_and_persons_of_their_own_strength() -> None:
+    simulation = Simulation(load_experiment("exoskeleton-assist"), 3)
+    simulation.reset()
+    begin = simulation.observe().copy()
+    for _ in range(30):
+        simulation.step(-np.ones((3, 1), np.float32))
+    simulation.reset(np.array([1]))
+    read = simulation.world.read
+    np.testing.assert_array_equal(simulation.observe()[1], begin[1])
+    np.testing.assert_allclose(read("leg.knee_angle")[1], read("gait.knee_angle")[1], atol=1e-3)
+    assert (simulation.observe()[[0, 2]] != begin[[0, 2]]).any()
+    for _ in range(30):
+        simulation.step(-np.ones((3, 1), np.float32))
+    # alone they lag as far behind as they are weak
+    assert len(np.unique(np.abs(read("person.torque")).round(3))) == 3
+    simulation.close()
+
+
+def test_the_task_sets_the_assistance_and_pays_for_error_and_torques() -> None:
+    simulation = Simulation(load_experiment("exoskeleton-assist"), 3)
+    simulation.reset()
+    rewards = []
+    for _ in range(100):
+        step = simulation.step(np.array([[-1.0], [0.0], [1.0]], np.float32))
+        figures = simulation.metrics()
+        cost = (figures["error_deg"] / 5) ** 2 + (figures["person_n_m"] / 5) ** 2
+        np.testing.assert_allclose(step.reward, -cost - (figures["exoskeleton_n_m"] / 30) ** 2)
+        rewards.append(step.reward)
+    assert simulation.world.read("exoskeleton.assistance").tolist() == [0.0, 0.5, 1.0]
+    assert (np.diff(np.sum(rewards, axis=0)) > 0).all()
+    simulation.close()
+
+
+@pytest.mark.slow
+def test_the_assistance_is_learned(tmp_path: Path) -> None:
+    experiment = load_experiment("exoskeleton-assist", ["steps=24000"])
+    summary = run_training(experiment, tmp_path / "run")
+    simulation = Simulation(experiment, 1)
+    specs = simulation.observation_spec, simulation.action_spec
+    simulation.close()
+    untrained = learner_settings(experiment).build(*specs, experiment.seed, 1).policy()
+    seed = experiment.seed + EVALUATION_SEED_OFFSET
+    before = evaluate(experiment, untrained, 32, seed)["mean_return"]
+    assert before < 0
+    assert summary["evaluation"]["mean_return"] > 0.7 * before
