@@ -17,6 +17,8 @@ from troupe.experiments.schema import (
     FleetSettings,
     StopSettings,
 )
+from troupe.loop import EventLoopSettings
+from troupe.loop.mqtt_settings import MqttSettings, MqttTopicSettings
 from troupe.loop.settings import ConnectionEntry, FixedStepSettings, RecordSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -25,6 +27,9 @@ SECTIONS: dict[str, type[Settings]] = {
     "Pack of a MuJoCo engine": PackBinding,
     "Every engine": EngineSettings,
     "Loop": FixedStepSettings,
+    "Event loop": EventLoopSettings,
+    "MQTT port": MqttSettings,
+    "Topic of an MQTT port": MqttTopicSettings,
     "Connection": ConnectionEntry,
     "Record": RecordSettings,
     "Fleet": FleetSettings,
@@ -34,6 +39,7 @@ SECTIONS: dict[str, type[Settings]] = {
         f"{group.capitalize()} `{name}`": plugins.load(f"troupe.{group}s", name)
         for group in ("engine", "task", "learner")
         for name in plugins.names(f"troupe.{group}s")
+        if not name.startswith("nrp-")  # which its own distribution describes
     },
 }
 
@@ -47,9 +53,9 @@ def rows_under(heading: str) -> list[list[str]]:
 
 def own_keys(settings: type[Settings]) -> dict[str, str]:
     """The keys as users write them, less those that every engine has; the fields' names."""
-    common = EngineSettings.model_fields if issubclass(settings, EngineSettings) else {}
     if settings is EngineSettings:
-        common = {"type": EngineSettings.model_fields["type"]}
+        return {name: name for name in settings.model_fields if name != "type"}
+    common = EngineSettings.model_fields if issubclass(settings, EngineSettings) else {}
     return {
         field.alias or name: name
         for name, field in settings.model_fields.items()

@@ -77,7 +77,7 @@ def test_episodes_begin_with_the_gait_and_persons_of_their_own_strength() -> Non
     simulation.close()
 
 
-def test_the_task_sets_the_assistance_and_pays_for_error_and_torques() -> None:
+def test_the_task_sets_the_assistance_and_pays_for_error_torque_and_help() -> None:
     simulation = Simulation(load_experiment("exoskeleton-assist"), 3)
     simulation.reset()
     rewards = []
@@ -85,10 +85,12 @@ def test_the_task_sets_the_assistance_and_pays_for_error_and_torques() -> None:
         step = simulation.step(np.array([[-1.0], [0.0], [1.0]], np.float32))
         figures = simulation.metrics()
         cost = (figures["error_deg"] / 5) ** 2 + (figures["person_n_m"] / 5) ** 2
-        np.testing.assert_allclose(step.reward, -cost - (figures["exoskeleton_n_m"] / 30) ** 2)
+        np.testing.assert_allclose(step.reward, -cost - 2 * np.array([0.0, 0.5, 1.0]) ** 2)
         rewards.append(step.reward)
-    assert simulation.world.read("exoskeleton.assistance").tolist() == [0.0, 0.5, 1.0]
-    assert (np.diff(np.sum(rewards, axis=0)) > 0).all()
+    assert figures["assistance"].tolist() == [0.0, 0.5, 1.0]
+    # any help is better than none
+    total = np.sum(rewards, axis=0)
+    assert (total[1:] > total[0] + 100).all()
     simulation.close()
 
 

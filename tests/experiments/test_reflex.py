@@ -29,14 +29,14 @@ def angles(recording: Recording, first_s: float, last_s: float) -> np.ndarray:
 def test_the_reflex_holds_the_arm_against_a_load(run_experiment: RunExperiment) -> None:
     held = run_experiment("reflex", "fleet.instances=4")
     # quiet before, -4 N m from 1.0 to 1.2 s, back afterwards
-    assert np.abs(angles(held, 0.5, 1.0)).max() < 0.06
+    assert np.abs(angles(held, 0.5, 1.0)).mean() < 0.03
     peak = np.abs(angles(held, 1.0, 1.4)).max(axis=0)
     assert (peak > 0.06).all()
     assert (peak < 0.2).all()
     assert np.abs(angles(held, 1.8, 2.5).mean(axis=0)).max() < 0.03
     free = run_experiment("reflex", "fleet.instances=4", NO_REFLEX)
     assert (np.abs(angles(free, 1.0, 1.4)).max(axis=0) > 5 * peak).all()
-    assert (np.abs(angles(free, 1.8, 2.5).mean(axis=0)) > 0.5).all()
+    assert (np.abs(angles(free, 1.8, 2.5).mean(axis=0)) > 0.3).all()
 
 
 def test_the_stretched_muscle_pulls_and_its_antagonist_lets_go(
@@ -93,11 +93,11 @@ def test_an_instance_is_the_same_alone_and_among_others_and_again() -> None:
 def test_the_task_sets_the_spindles_and_prefers_a_quiet_arm() -> None:
     simulation = Simulation(load_experiment("reflex-gains"), 3)
     simulation.reset()
-    # by shares of 0 .. 1500 Hz/rad and 0 .. 60 Hz s/rad: fitting, too sensitive, none
-    action = np.array([[-0.6, 0.2], [1.0, -1.0], [-1.0, -1.0]], np.float32)
+    # by shares of 0 .. 1200 Hz/rad and 0 .. 60 Hz s/rad: fitting, too sensitive, none
+    action = np.array([[-0.5, 0.2], [1.0, -1.0], [-1.0, -1.0]], np.float32)
     rewards = [simulation.step(action).reward for _ in range(20)]
     read = simulation.world.read
-    np.testing.assert_allclose(read("fusimotor.stretch_gain"), [300, 1500, 0], atol=1e-3)
+    np.testing.assert_allclose(read("fusimotor.stretch_gain"), [300, 1200, 0], atol=1e-3)
     np.testing.assert_allclose(read("fusimotor.velocity_gain"), [36, 0, 0], atol=1e-3)
     total = np.sum(rewards, axis=0)
     assert total[0] > -15

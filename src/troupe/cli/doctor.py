@@ -113,6 +113,19 @@ def _ray() -> Check:
     return Check("Ray", "starts when workers are asked for" if address == "local" else address)
 
 
+def _brains() -> Check:
+    from importlib.util import find_spec
+
+    names = {"nest": "NEST", "pyNN": "PyNN", "nengo": "Nengo", "pybullet": "pybullet"}
+    missing = [words for module, words in names.items() if find_spec(module) is None]
+    found = f"not installed: {', '.join(missing)}; pip install 'troupe[all]'" if missing else "all"
+    if "NEST" not in missing:
+        from troupe.engines.nest_settings import describe_nest
+
+        found = f"{describe_nest()}; {found}" if missing else describe_nest()
+    return Check("brains and other engines", found)
+
+
 def _disk() -> Check:
     free_gib = shutil.disk_usage(Path.cwd()).free / 2**30
     mend = None if free_gib > MIN_FREE_GIB else "free some space, or run in another directory"
@@ -126,5 +139,6 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _physics,
     _rendering,
     _ray,
+    _brains,
     _disk,
 )

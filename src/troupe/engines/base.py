@@ -101,6 +101,10 @@ class Engine(Protocol):
         """Release what the engine holds; may be called again."""
 
 
+Host = Annotated[str, Field(pattern=r"^(here|process|grpcs?://[^/]+:[0-9]+)$")]
+"""Where an engine runs: ``here``, ``process``, or ``grpc://host:port``, with TLS ``grpcs``."""
+
+
 @runtime_checkable
 class ConcurrentEngine(Engine, Protocol):
     """An engine that advances elsewhere, while this process does something else.
@@ -135,7 +139,7 @@ class EngineSettings(Settings):
     sync: Duration | None = None
     phase: Duration | None = None
     timeout: Duration | None = None
-    host: Annotated[str, Field(pattern=r"^(here|process|grpcs?://[^/]+:[0-9]+)$")] = "here"
+    host: Host = "here"
 
     def as_measured(self) -> Self:
         """Return the settings under which policies are evaluated; the same unless overridden."""

@@ -10,9 +10,6 @@ from troupe.core.settings import Duration, Settings, nanoseconds
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 
-OwnProcess = Annotated[str, Field(pattern=r"^(here|process|grpcs?://[^/]+:[0-9]+)$")]
-"""Where a brain runs; NEST's kernel is one for a process, so a process of its own is usual."""
-
 MILLISECOND_NS = 10**6
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from troupe.core.settings import Timestep, UserFile
-from troupe.engines.base import EngineSettings
-from troupe.engines.brain_packs import MILLISECOND_NS, BrainPack, OwnProcess
+from troupe.engines.base import EngineSettings, Host
+from troupe.engines.brain_packs import MILLISECOND_NS, BrainPack
 
 if TYPE_CHECKING:
     from troupe.engines.nest import NestEngine
@@ -39,7 +39,7 @@ class PynnSettings(EngineSettings):
     packs: dict[str, BrainPack] | None = None
     timestep: Timestep = Fraction(MILLISECOND_NS, 10)
     threads: Annotated[int, Field(ge=1)] = 1
-    host: OwnProcess = "process"
+    host: Host = "process"
 
     def build(self, name: str, num_instances: int, num_threads: int) -> NestEngine:
         """Take this process' NEST kernel and return an engine of the network's copies."""

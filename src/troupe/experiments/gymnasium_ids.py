@@ -6,7 +6,7 @@ import gymnasium
 
 from troupe.core.time import format_duration
 from troupe.engines.gymnasium_settings import GymnasiumSettings
-from troupe.experiments.load import Description, trainable_names, read_description
+from troupe.experiments.load import Description, read_description, trainable_names
 
 UNLIMITED_STEPS = 10**6
 """Steps of an episode, for an environment that sets no limit."""

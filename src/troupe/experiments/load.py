@@ -14,8 +14,11 @@ from troupe.core.errors import unknown
 from troupe.core.settings import validated
 from troupe.experiments.aliases import resolve_aliases
 from troupe.experiments.schema import Experiment
+from troupe.loop import EventLoopSettings, FixedStepSettings
 
 Description = dict[str, Any]
+
+LOOPS = {"fixed-step": FixedStepSettings, "event": EventLoopSettings}
 
 CATALOG = Path(str(resources.files("troupe.experiments.catalog")))
 
@@ -125,10 +128,20 @@ def build_experiment(description: Mapping[str, Any]) -> Experiment:
             name: _typed("troupe.engines", engine, f"engines.{name}", directories)
             for name, engine in engines.items()
         }
+    if isinstance(values.get("loop"), dict):
+        values["loop"] = _loop(values["loop"], directories)
     for section in ("task", "learner"):
         if values.get(section) is not None:
             values[section] = _typed(f"troupe.{section}s", values[section], section, directories)
     return validated(Experiment, values, directories=directories)
+
+
+def _loop(value: Mapping[str, Any], directories: Sequence[Path]) -> Any:
+    """Return the settings of the loop, a fixed-step one unless it says otherwise."""
+    name = str(value.get("type", "fixed-step"))
+    if name not in LOOPS:
+        raise unknown("loop", name, LOOPS, "loop.type")
+    return validated(LOOPS[name], value, "loop", directories)
 
 
 def _typed(group: str, value: Any, where: str, directories: Sequence[Path]) -> Any:

@@ -10,7 +10,7 @@ from pydantic import Field, SerializeAsAny, model_validator
 from troupe.core import World
 from troupe.core.settings import Duration, Settings
 from troupe.engines.base import EngineSettings
-from troupe.loop import FixedStepSettings
+from troupe.loop import EventLoopSettings, FixedStepSettings
 from troupe.robots import Robot
 from troupe.tasks import Task, TaskSettings
 
@@ -76,7 +76,7 @@ class Experiment(Settings):
     name: str
     description: str = ""
     engines: dict[str, SerializeAsAny[EngineSettings]] = Field(min_length=1)
-    loop: FixedStepSettings = FixedStepSettings()
+    loop: FixedStepSettings | EventLoopSettings = FixedStepSettings()
     task: SerializeAsAny[TaskSettings] | None = None
     learner: SerializeAsAny[Settings] | None = None
     fleet: FleetSettings = FleetSettings()
@@ -98,6 +98,8 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _check_episode(self) -> Experiment:
+        if self.task is not None and self.loop.type != "fixed-step":
+            raise ValueError("loop.type: a task needs a fixed-step loop")
         if self.task is not None and self.task.episode < self.loop.step:
             raise ValueError("task.episode must be at least one loop.step")
         return self

@@ -14,6 +14,7 @@ from troupe.core.arrays import Array, ArraySpec, Ids
 from troupe.engines.base import Fault
 from troupe.experiments.build import build_loop
 from troupe.experiments.schema import Experiment
+from troupe.loop import FixedStepLoop
 from troupe.tasks.base import Bools
 
 STAGGERED_TOGETHER = 8
@@ -74,7 +75,9 @@ class Simulation:
             first_instance: global id of the first one.
             num_threads: native threads, 0 for one a core.
         """
-        self.loop = build_loop(experiment, num_instances, num_threads)
+        loop = build_loop(experiment, num_instances, num_threads)
+        assert isinstance(loop, FixedStepLoop)  # an experiment with a task has no other
+        self.loop = loop
         self.world = self.loop.world
         self.task = experiment.build_task(self.world)
         self.observation_spec: ArraySpec = self.task.observation_spec

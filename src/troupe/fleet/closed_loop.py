@@ -17,11 +17,11 @@ from troupe.core.errors import EngineError, InterruptedRun, UserError
 from troupe.core.time import NANOSECONDS
 from troupe.engines.base import Fault
 from troupe.episodes.recording import RecordingWriter
-from troupe.experiments.build import build_loop
+from troupe.experiments.build import Loop, build_loop
 from troupe.experiments.schema import Experiment
 from troupe.fleet.runs import RunDirectory, check_output
 from troupe.fleet.signals import interruptible, stopping_on_signals
-from troupe.loop import FixedStepLoop
+from troupe.loop import EventLoop
 from troupe.loop.pacing import Pacing
 from troupe.loop.recording import Recorder, Sink
 
@@ -87,7 +87,7 @@ def run_loop(
         loop.close()
 
 
-def begin(loop: FixedStepLoop, seed: int) -> None:
+def begin(loop: Loop, seed: int) -> None:
     """Reset all instances for the first episode of a root seed."""
     streams = Streams(seed)
     loop.reset([streams.seed("engine", i, 0) for i in range(loop.num_instances)])
@@ -118,7 +118,7 @@ class _Held:
 class Execution:
     """One run of a loop, from its first synchronisation to its summary."""
 
-    def __init__(self, experiment: Experiment, loop: FixedStepLoop, report: Report) -> None:
+    def __init__(self, experiment: Experiment, loop: Loop, report: Report) -> None:
         """Choose what is recorded and how time is paced.
 
         Raises:
@@ -132,7 +132,9 @@ class Execution:
                 "the run."
             )
         self._until_ns = FOREVER_NS if settings.duration is None else settings.duration
-        self._pacing = Pacing(settings.real_time) if settings.real_time else None
+        self._pacing = None
+        if settings.real_time is not None and not isinstance(loop, EventLoop):  # it paces itself
+            self._pacing = Pacing(settings.real_time)
         self._held = _Held()
         self._recorder = Recorder(loop, settings.record, self._held)
         loop.observers.append(self._recorder)
@@ -151,8 +153,7 @@ class Execution:
         reason, error = "failed", None
         try:
             reason = self._advance(run, writer, stop, began_s)
-            if reason != "status":  # which looks at the last synchronisation itself
-                self._recorder.synchronised(self._loop.now_ns, tuple(self._loop.engines))
+            self._recorder.synchronised(self._loop.now_ns, tuple(self._loop.engines))
         except Exception as raised:
             error = raised
             raise
@@ -175,13 +176,13 @@ class Execution:
         loop, pacing, until_ns = self._loop, self._pacing, self._until_ns
         reported_s = began_s
         while not self._is_done:
-            if loop.now_ns >= until_ns:
+            if loop.next_ns > until_ns or loop.now_ns >= until_ns:
                 return "duration"
             if stop.is_set():
                 return "interrupted"
             if pacing is not None:
                 pacing.wait(loop.now_ns)
-            self._is_done = loop.advance_to(min(loop.next_ns, until_ns))
+            self._is_done = loop.advance_to(loop.next_ns)
             faults = loop.faults()
             if faults:
                 self._keep_faults(run, faults)
@@ -213,6 +214,11 @@ class Execution:
         if self._loop.num_instances == 1:
             raise EngineError(f"the simulation failed at {time_s:g} s: {faults[0].reason}.")
 
+    def _statistics(self) -> dict[str, Any] | None:
+        if isinstance(self._loop, EventLoop):
+            return self._loop.statistics()
+        return None if self._pacing is None else self._pacing.statistics()
+
     def _summary(
         self,
         run: RunDirectory,
@@ -234,5 +240,5 @@ class Execution:
             "stop_reason": reason,
             "error": None if error is None else str(error),
             "faults": self._num_faults,
-            "pacing": None if self._pacing is None else self._pacing.statistics(),
+            "pacing": self._statistics(),
         }

@@ -77,6 +77,11 @@ def replay_run(path: Path) -> Replay:
             f"run '{path}' has no recording to compare with: was it made by troupe run?"
         )
     experiment = run.experiment()
+    if experiment.loop.type == "event" or experiment.loop.ports:
+        raise UserError(
+            f"run '{path}' cannot be repeated: its loop kept to real time or took messages from "
+            "outside."
+        )
     until_ns = max(int(pack.time_ns[-1]) for pack in recording.values())
     if run.read_json("summary.json").get("stop_reason") == "status":
         until_ns += 1  # its functions ran at the last moment too
@@ -89,7 +94,7 @@ def replay_run(path: Path) -> Replay:
         is_done = loop.synchronise()
         while not is_done and comparison.difference is None and loop.now_ns < until_ns:
             is_done = loop.advance_to(min(loop.next_ns, until_ns))
-        if not is_done and comparison.difference is None:
+        if comparison.difference is None:
             recorder.synchronised(loop.now_ns, tuple(loop.engines))
         return Replay(
             samples=comparison.samples,

@@ -15,7 +15,7 @@ from troupe.core.arrays import Ids
 from troupe.core.time import format_duration
 from troupe.engines.base import Engine, Fault
 from troupe.loop.event_loop_members import EventMember, check_timings
-from troupe.loop.fixed_step import Observer, _world_of
+from troupe.loop.fixed_step import Observer, world_of
 from troupe.loop.functions import LoopFunction
 from troupe.loop.graph_run import GraphRun
 from troupe.loop.pacing import LATE_NS, Pacing
@@ -79,7 +79,7 @@ class EventLoop:
         self.engines = dict(engines)
         self.step_ns = step_ns
         self.num_instances = next(iter(engines.values())).spec.num_instances
-        self.world = _world_of(engines, self.num_instances)
+        self.world = world_of(engines, self.num_instances)
         self.graph = graph
         self.pacing = pacing or Pacing(1.0)
         self._real_step_ns = step_ns / self.pacing.factor

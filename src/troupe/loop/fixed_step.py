@@ -18,6 +18,7 @@ from troupe.core import World
 from troupe.core.arrays import ArraySpec, Ids
 from troupe.engines.base import Engine, Fault
 from troupe.loop.functions import LoopFunction
+from troupe.loop.graph_run import GraphRun
 from troupe.loop.members import Member
 from troupe.loop.schedule import Schedule, Timing
 from troupe.loop.settings import ConnectionEntry
@@ -75,6 +76,7 @@ class FixedStepLoop:
         *,
         timings: Mapping[str, Timing] | None = None,
         functions: Sequence[LoopFunction] = (),
+        graph: GraphRun | None = None,
         connections: Sequence[ConnectionEntry] = (),
     ) -> None:
         """Join engines that have the same number of instances.
@@ -84,6 +86,7 @@ class FixedStepLoop:
             step_ns: simulated time of a step.
             timings: when engines synchronise; default: every step.
             functions: between them.
+            graph: nodes, which run at every synchronisation.
             connections: settings for what functions read and write, over those in their files.
 
         Raises:
@@ -93,13 +96,15 @@ class FixedStepLoop:
         self.engines = dict(engines)
         self.step_ns = step_ns
         self.num_instances = next(iter(engines.values())).spec.num_instances
-        self.world = _world_of(engines, self.num_instances)
+        self.world = world_of(engines, self.num_instances)
         self.observers: list[Observer] = []
         self.iteration = 0
         timings = {name: (timings or {}).get(name, Timing(step_ns)) for name in engines}
         self._members = [Member(name, engine) for name, engine in engines.items()]
         self._schedule = Schedule([timings[name] for name in engines])
-        self.wiring = Wiring(self.world, functions, connections, timings)
+        self._graph = graph
+        of_graph = graph.functions if graph is not None else ()
+        self.wiring = Wiring(self.world, [*functions, *of_graph], connections, timings)
         self._plans: dict[tuple[int, ...], _Plan] = {}
         self._faults: list[Fault] = []
         self._is_synchronised = False
@@ -208,7 +213,9 @@ class FixedStepLoop:
         self._is_synchronised = False
 
     def close(self) -> None:
-        """Close all engines."""
+        """Close all engines and ports."""
+        if self._graph is not None:
+            self._graph.close()
         if self._threads is not None:
             self._threads.shutdown()
         for engine in self.engines.values():
@@ -277,7 +284,8 @@ def _one_after_the_other(calls: Sequence[Callable[[], None]]) -> Callable[[], No
     return all_calls
 
 
-def _world_of(engines: Mapping[str, Engine], num_instances: int) -> World:
+def world_of(engines: Mapping[str, Engine], num_instances: int) -> World:
+    """Return the datapacks of engines under their full names."""
     inputs: dict[str, ArraySpec] = {}
     outputs: dict[str, ArraySpec] = {}
     for name, engine in engines.items():

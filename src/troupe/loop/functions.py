@@ -201,8 +201,8 @@ def load_functions(paths: Sequence[Path], where: str) -> list[LoopFunction]:
         found = [v for v in vars(load_file(path, where)).values() if isinstance(v, LoopFunction)]
         if not found:
             raise UserError(
-                f"{where}: '{path}' defines no function with @transceiver, @preprocessing or "
-                "@status."
+                f"{where}: '{path}' defines no function with @transceiver, @preprocessing, "
+                "@status or @node."
             )
         functions += found
     status_names = [f.name for f in functions if f.kind == "status"]

@@ -7,10 +7,12 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
+from troupe.core import World
 from troupe.core.arrays import ArraySpec
 from troupe.core.errors import unknown
-from troupe.loop.fixed_step import FixedStepLoop
+from troupe.engines.base import Engine
 from troupe.loop.settings import RecordSettings
+from troupe.loop.wiring import Wiring
 
 Read = Callable[[], npt.NDArray[Any] | None]
 
@@ -22,6 +24,20 @@ class Sink(Protocol):
         """Keep a pack's value at a time; the array is the sink's own."""
 
 
+class RecordedLoop(Protocol):
+    """What a recording needs of a loop.
+
+    Attributes:
+        engines: by name.
+        world: the datapacks of all engines.
+        wiring: functions between the engines.
+    """
+
+    engines: dict[str, Engine]
+    world: World
+    wiring: Wiring
+
+
 class Recorder:
     """Samples the chosen packs whenever their engine synchronises, and hands them to a sink.
 
@@ -29,14 +45,14 @@ class Recorder:
         packs: specs by name, of those that are recorded.
     """
 
-    def __init__(self, loop: FixedStepLoop, settings: RecordSettings, sink: Sink) -> None:
+    def __init__(self, loop: RecordedLoop, settings: RecordSettings, sink: Sink) -> None:
         """Choose packs of a loop.
 
         Raises:
             UserError: if a chosen pack does not exist.
         """
         self.packs = chosen_packs(loop, settings.packs)
-        self._every_ns = settings.every or 0
+        self._every_ns = settings.every or 1  # a moment once, at its end too
         self._sink = sink
         self._due_ns: dict[str, int] = {}
         self._reads = {
@@ -47,7 +63,7 @@ class Recorder:
     def synchronised(self, now_ns: int, engines: Sequence[str]) -> None:
         """Sample the packs of the engines that are due."""
         for engine in engines:
-            if self._every_ns and not self._is_due(engine, now_ns):
+            if not self._is_due(engine, now_ns):
                 continue
             for pack, read in self._reads[engine]:
                 value = read()
@@ -61,14 +77,14 @@ class Recorder:
         return True
 
     @staticmethod
-    def _reader(loop: FixedStepLoop, pack: str) -> Read:
+    def _reader(loop: RecordedLoop, pack: str) -> Read:
         if pack in loop.world.outputs:
             read, name = loop.world.reader(pack)
             return lambda: read(name)
         return lambda: loop.wiring.latest(pack)
 
 
-def chosen_packs(loop: FixedStepLoop, patterns: Sequence[str]) -> dict[str, ArraySpec]:
+def chosen_packs(loop: RecordedLoop, patterns: Sequence[str]) -> dict[str, ArraySpec]:
     """Return the specs of the packs that patterns name, in the loop's order.
 
     Args:

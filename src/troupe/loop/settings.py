@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from troupe.core.settings import Duration, Settings, UserFile, nanoseconds
 from troupe.loop.connections import ConnectionSettings
+from troupe.loop.graph import Execution
+from troupe.loop.mqtt_settings import PortSettings
 
 
 class ConnectionEntry(ConnectionSettings):
@@ -49,7 +51,9 @@ class FixedStepSettings(Settings):
         step: of simulated time between two looks at the world; engines synchronise as often,
             unless they say otherwise.
         duration: of a run, in simulated time; default: until the status function ends it.
-        functions: files of the functions between engines.
+        functions: files of the functions and nodes between engines.
+        execution: whether ``all-nodes`` run, or those only that a result needs which is sent.
+        ports: ways to the outside by name, for nodes.
         connections: delays and the like on the way of packs to and from functions.
         real_time: how many times as fast as real time a run is paced; default: as fast as it goes.
         record: which packs a run keeps.
@@ -59,6 +63,8 @@ class FixedStepSettings(Settings):
     step: Duration = nanoseconds(20_000_000)
     duration: Duration | None = None
     functions: tuple[UserFile, ...] = ()
+    execution: Execution = "all-nodes"
+    ports: dict[str, PortSettings] = {}
     connections: tuple[ConnectionEntry, ...] = ()
     real_time: float | None = Field(None, gt=0.0)
     record: RecordSettings = RecordSettings()

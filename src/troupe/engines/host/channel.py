@@ -93,6 +93,10 @@ class Channel:
         self._send(frame + header, deadline_ns)
         self._send(payload, deadline_ns)
 
+    def has_news(self) -> bool:
+        """Return at once whether a frame is there, or the other process ended."""
+        return bool(self._readable.poll(0)) or not self._is_alive()
+
     def receive(self, deadline_ns: int | None = None) -> Frame:
         """Wait for a frame.
 

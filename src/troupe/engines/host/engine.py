@@ -32,6 +32,9 @@ class Link(Protocol):
     def send(self, message: Message) -> None:
         """Begin a call of the engine, after what was written."""
 
+    def poll(self) -> bool:
+        """Return at once whether `receive` would not wait."""
+
     def receive(self) -> Message:
         """Wait for the end of the call that was begun.
 
@@ -85,6 +88,10 @@ class HostedEngine:
     def begin(self, duration_ns: int) -> None:
         """Start to advance all instances, with what was written so far."""
         self._send(Message({"call": "advance", "duration_ns": int(duration_ns)}))
+
+    def poll(self) -> bool:
+        """Return at once whether `finish` would not wait, also because it would raise."""
+        return self._link.poll()
 
     def finish(self) -> None:
         """Wait for the advance that was begun; the packs are then those after it."""

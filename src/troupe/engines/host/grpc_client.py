@@ -80,6 +80,10 @@ class GrpcLink:
         self._check_open()
         self._requests.put(to_bytes(self._writes.take(message)))
 
+    def poll(self) -> bool:
+        """Return whether an answer is there, or the connection is lost."""
+        return not self._replies.empty()
+
     def receive(self) -> Message:
         """Wait for the end of a call; the packs are then those after it."""
         self._check_open()

@@ -107,6 +107,11 @@ class ProcessLink:
         except TimeoutError:
             self._fail_hung()
 
+    def poll(self) -> bool:
+        """Return whether the call ended, its time is over, or the process is gone."""
+        is_over = self._deadline is not None and time.monotonic_ns() >= self._deadline
+        return is_over or self._channel.has_news()
+
     def receive(self) -> Message:
         """Wait for the end of a call; the packs are then those after it."""
         self._check_open()

@@ -1,4 +1,4 @@
-"""The brain of `vehicle` in PyNN: currents and weights in nA, each parameter of a neuron written."""
+"""The brain of `vehicle` in PyNN, with currents and weights in nA."""
 
 from typing import Any
 

@@ -84,4 +84,5 @@ def inverse_dynamics(q: Array, qd: Array, qdd: Array) -> Array:
     lower = weight * np.sin(q.sum(axis=1))
     gravity = [3 * weight * np.sin(q[:, 0]) + lower, lower]
     forces = np.column_stack(bias) + np.column_stack(gravity)
-    return np.einsum("nij,nj->ni", inertia(q), qdd) + forces
+    torque: Array = np.einsum("nij,nj->ni", inertia(q), qdd) + forces
+    return torque

@@ -1,8 +1,6 @@
 """What joins the arm and its controller."""
 
-
 from troupe.loop import From, To, transceiver
-
 
 
 @transceiver

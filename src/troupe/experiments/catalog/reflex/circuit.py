@@ -12,9 +12,9 @@ def network(
     num_interneurons: int = 10,
     num_motor: int = 20,
     excitation_pa: float = 90.0,
-    inhibition_pa: float = -40.0,
-    tonic_flexor_pa: float = 272.0,
-    tonic_extensor_pa: float = 200.0,
+    inhibition_pa: float = -80.0,
+    tonic_flexor_pa: float = 285.0,
+    tonic_extensor_pa: float = 215.0,
     tonic_interneuron_pa: float = 200.0,
 ) -> dict[str, Any]:
     """Build one copy.

@@ -15,7 +15,7 @@ class Hold(ScriptTask):
     """Holds the forearm at angle 0 against loads that come and go."""
 
     observations = ("arm.angle", "arm.velocity", "arm.muscle_torque")
-    actions = {"fusimotor.stretch_gain": (0.0, 1500.0), "fusimotor.velocity_gain": (0.0, 60.0)}
+    actions = {"fusimotor.stretch_gain": (0.0, 1200.0), "fusimotor.velocity_gain": (0.0, 60.0)}
 
     def setup(self, world: World, deflection_rad: float = 0.1, effort_n_m: float = 8.0) -> None:
         """Take the deflection and the effort that cost 1 a step."""
