@@ -18,8 +18,8 @@ def test_the_brain_drives_the_vehicle_to_the_lamp_and_stops(run_experiment: RunE
     assert 0.3 < distance[-1] < 0.7
     assert np.ptp(distance[-50:]) < 0.1
     # the eye nearer to the lamp fires more at first, which slows the wheel on its side
-    left = recording["brain.left_eye_spikes"].values[:40].sum()
-    right = recording["brain.right_eye_spikes"].values[:40].sum()
+    left = recording["brain.left_eye_spikes"].values[:20].sum()
+    right = recording["brain.right_eye_spikes"].values[:20].sum()
     assert left > 1.2 * right
 
 

@@ -147,16 +147,24 @@ class Simulation:
         """Return the task's figures of the present state, each (N,)."""
         return self.task.metrics(self.world)
 
+    @property
+    def can_snapshot(self) -> bool:
+        """Whether a snapshot is exact; else it only knows which episode came last."""
+        return all(engine.spec.can_snapshot for engine in self.loop.engines.values())
+
     def snapshot(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the exact state of engines, task and episodes."""
+        """Return the state of engines, task and episodes, or if that cannot be, of episodes."""
         own = {name: getattr(self, name).copy() for name in EPISODE_STATE}
-        return {**self.loop.snapshot(), **own}
+        return {**self.loop.snapshot(), **own} if self.can_snapshot else own
 
     def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Return to a snapshot's state, bit for bit."""
-        self.loop.restore(snapshot)
+        """Return to a snapshot's state, bit for bit, or if it is not exact, to new episodes."""
         for name in EPISODE_STATE:
             getattr(self, name)[...] = snapshot[name]
+        if self.can_snapshot:
+            self.loop.restore(snapshot)
+        else:
+            self.reset()
 
     def close(self) -> None:
         """Close the engines."""

@@ -83,7 +83,13 @@ def _run_directory(training: Training, out: Path, *, force: bool, resume: bool) 
         run = RunDirectory.open(out)
         # a run that ended before its first checkpoint goes on from its begin
         if run.has_checkpoint():
-            training.resume(run.checkpoint_of(experiment))
+            checkpoint = run.checkpoint_of(experiment)
+            training.resume(checkpoint)
+            if "loop/now_ns" not in checkpoint.groups["workers"]:
+                run.log(
+                    f"an engine cannot snapshot: {experiment.fleet.instances} unfinished episodes "
+                    "end here, new ones begin"
+                )
         run.write_experiment(experiment)
     else:
         run = RunDirectory.create(out, experiment, force=force)

@@ -128,11 +128,15 @@ class Sampler:
         return {**self.simulation.snapshot(), **own}
 
     def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on from a snapshot, bit for bit."""
+        """Go on from a snapshot, bit for bit, or with new episodes if engines cannot snapshot."""
         self.simulation.restore(snapshot)
-        self._return[...] = snapshot["return"]
         self._noise.step = int(snapshot["noise_step"][0])
-        self._observation = snapshot["observation"].copy()
+        if self.simulation.can_snapshot:
+            self._return[...] = snapshot["return"]
+            self._observation = snapshot["observation"].copy()
+        else:
+            self._return[...] = 0.0
+            self._observation = self.simulation.observe()
 
     def _described(self, fault: Fault) -> FaultRecord:
         i = fault.instance

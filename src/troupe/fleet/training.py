@@ -80,7 +80,10 @@ class Training:
         self.startup_s = time.perf_counter() - began
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of the same experiment, bitwise as if never stopped."""
+        """Go on from a checkpoint of the same experiment, bitwise as if never stopped.
+
+        Where an engine cannot snapshot, the unfinished episodes end there and new ones begin.
+        """
         self.progress = Progress.from_json(checkpoint.counters)
         self._saved_updates = self.progress.updates
         self._learner.restore(checkpoint.groups["learner"])
