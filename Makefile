@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROJECT_INSTALL := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+NRP_INSTALL := $(PIP_INSTALL) --no-deps --no-build-isolation --editable packages/troupe-nrp
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile --quiet --no-config \
 	--universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links
@@ -15,18 +16,18 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile -
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.dev ## make .venv with everything for development
+setup: $(VENV)/.dev $(VENV)/.system ## make .venv with everything for development
 
 demo: $(VENV)/.main ## train a SCARA arm to reach; print its error and where the report is
 	$(BIN)/troupe train scara-reach --out runs/demo --force
 
-test: $(VENV)/.dev ## run the tests, without the slow ones
+test: $(VENV)/.dev $(VENV)/.system ## run the tests, without the slow ones
 	$(BIN)/pytest
 
-test-slow: $(VENV)/.dev ## run the slow tests
+test-slow: $(VENV)/.dev $(VENV)/.system ## run the slow tests
 	$(BIN)/pytest -m slow
 
-test-all: $(VENV)/.dev ## run all tests and show what they do not cover
+test-all: $(VENV)/.dev $(VENV)/.system ## run all tests and show what they do not cover
 	$(BIN)/pytest -m "" --cov --cov-report=term-missing
 
 format: $(VENV)/.dev ## format the code and mend what ruff can mend
@@ -46,9 +47,10 @@ bench: $(VENV)/.dev ## measure, beside the peers, what docs/benchmarks.md states
 docs: $(VENV)/.dev ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
-build: $(VENV)/.dev ## build the wheel and the source distribution into dist/
+build: $(VENV)/.dev ## build wheels and source distributions into dist/
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m build --no-isolation --outdir dist packages/troupe-nrp
 
 requirements: $(VENV)/.dev ## pin requirements/*.txt anew from pyproject.toml
 	$(COMPILE) pyproject.toml --output-file requirements/main.txt
@@ -59,7 +61,7 @@ requirements: $(VENV)/.dev ## pin requirements/*.txt anew from pyproject.toml
 clean: ## remove what the other commands made, except .venv/ and runs/
 	rm -rf site dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
-	find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	find src tests packages -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || \
@@ -75,8 +77,16 @@ $(VENV)/.main: requirements/build.txt requirements/main.txt pyproject.toml | $(B
 	$(PROJECT_INSTALL)
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+$(VENV)/.dev: requirements/dev.txt pyproject.toml packages/troupe-nrp/pyproject.toml | $(BIN)/python
 	@echo "Installing Troupe and its tools into $(VENV) (once; about a minute) ..."
 	$(PIP_INSTALL) --require-hashes --requirement requirements/dev.txt
 	$(PROJECT_INSTALL)
+	$(NRP_INSTALL)
 	@touch $(VENV)/.main $@
+
+# programs that tests start; where they cannot be installed from here, the tests name them
+$(VENV)/.system: | $(BIN)/python
+	@command -v mosquitto >/dev/null || test -x /usr/sbin/mosquitto || \
+		{ apt-get update -qq && apt-get install --yes -qq --no-install-recommends mosquitto; } || \
+		echo "mosquitto is missing and cannot be installed from here: apt-get install mosquitto" >&2
+	@touch $@

@@ -9,8 +9,6 @@ from troupe.core import EngineError, UserError
 from troupe.engines.bullet_settings import BulletSettings
 from troupe.engines.conformance import CHECKS, Case, check_engine
 
-pytest.importorskip("pybullet_data")  # which comes with pybullet, and prints nothing
-
 MS = 1_000_000
 STEP = 25 * MS  # six time steps of 1/240 s
 

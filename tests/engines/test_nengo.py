@@ -3,16 +3,14 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import nengo
 import numpy as np
 import pytest
 
 from troupe.core import EngineError, UserError
 from troupe.engines.conformance import CHECKS, Case, check_engine
-
-nengo = pytest.importorskip("nengo")
-
-from troupe.engines.nengo import NengoEngine  # noqa: E402
-from troupe.engines.nengo_settings import NengoSettings  # noqa: E402
+from troupe.engines.nengo import NengoEngine
+from troupe.engines.nengo_settings import NengoSettings
 
 MS = 1_000_000
 

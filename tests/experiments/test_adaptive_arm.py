@@ -1,10 +1,6 @@
 import numpy as np
-import pytest
 
 from tests.experiments.conftest import Recording, RunExperiment
-
-# its import warns, which only this import of it overlooks
-pytest.importorskip("nengo")
 
 NO_LEARNING = "engines.controller.parameters.learning_rate=0"
 

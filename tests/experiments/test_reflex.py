@@ -130,6 +130,6 @@ def constant_gains(action: list[float]) -> float:
 def test_the_gains_are_learned(tmp_path: Path) -> None:
     experiment = load_experiment("reflex-gains", ["steps=3200"])
     summary = run_training(experiment, tmp_path / "run")
-    untrained = constant_gains([0.0, 0.0])
-    assert untrained < -40
-    assert summary["evaluation"]["mean_return"] > -20
+    # an untrained policy sets the middle of the range: too sensitive, so the arm shakes
+    assert constant_gains([0.0, 0.0]) < -25
+    assert summary["evaluation"]["mean_return"] > -16

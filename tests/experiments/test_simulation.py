@@ -13,7 +13,8 @@ SHORT = {
 }
 # whose brains cannot snapshot; their own tests stand beside their names
 OF_SEVERAL_ENGINES = ("reflex-gains", "exoskeleton-assist")
-EACH = pytest.mark.parametrize("name", [n for n in trainable_names() if n not in OF_SEVERAL_ENGINES])
+NAMES = [name for name in trainable_names() if name not in OF_SEVERAL_ENGINES]
+EACH = pytest.mark.parametrize("name", NAMES)
 
 Trajectory = list[tuple[np.ndarray, ...]]
 

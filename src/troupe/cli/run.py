@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,7 +82,9 @@ def _run_foreign(path: Path, overrides: list[str], as_json: bool) -> None:
         raise UserError(
             f"'{path}' is an NRP-core configuration: pip install troupe-nrp, which runs them."
         )
-    summary = plugins.load("troupe.formats", "nrp")(path, overrides)
+    # the users' own programs print
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        summary = plugins.load("troupe.formats", "nrp")(path, overrides)
     if as_json:
         print_json(summary)
     else:

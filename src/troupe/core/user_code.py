@@ -54,16 +54,20 @@ def find_in_file(module: ModuleType, name: str, where: str) -> Any:
 
 def user_traceback(error: BaseException) -> str:
     """Return an error's traceback without the lines of Troupe and of the import system."""
-    package = str(Path(__file__).parents[1])
-    catalog = str(Path(package) / "experiments" / "catalog")
     frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<frozen")
-        and (not frame.filename.startswith(package) or frame.filename.startswith(catalog))
+        frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)
     ]
     lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
     return "".join(lines).rstrip()
+
+
+def _is_users(filename: str) -> bool:
+    """Whether a line is the user's, or of the bundled experiments, which stand for them."""
+    parts = Path(filename).parts
+    is_ours = any(part in ("troupe", "troupe_nrp") for part in parts[-6:-1]) and (
+        "site-packages" in parts or "src" in parts
+    )
+    return not filename.startswith("<frozen") and (not is_ours or "catalog" in parts)
 
 
 def _is_own(name: str, value: Any, module: ModuleType) -> bool:

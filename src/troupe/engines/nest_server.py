@@ -39,8 +39,7 @@ def server_kernel(settings: NestServerSettings, name: str) -> ServerKernel:
         )
         client.version()
         return ServerKernel(settings, where, client, script, None)
-    imports = "; ".join(filter(None, ["import nest", script.imports]))
-    program = NestServerProgram(where, imports)
+    program = NestServerProgram(where)
     client = NestServerClient(program.url, program.token, where, timeout_s)
     try:
         program.wait(client, settings.start_timeout / 10**9)

@@ -7,6 +7,7 @@ unpacking in loops.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,13 +104,14 @@ troupe_built = troupe_build()
 
 BUILT = "troupe_built"
 
+_IMPORT = re.compile(r"^(from(?! __future__)|import)\b", re.MULTILINE)
+
 
 class NetworkScript:
     """A user's network file, as a server runs it.
 
     Attributes:
         text: of the file.
-        imports: its own, as statements on one line.
     """
 
     def __init__(self, path: Path, parameters: Mapping[str, Any], where: str) -> None:
@@ -127,10 +129,6 @@ class NetworkScript:
         functions = {f.name: f for f in tree.body if isinstance(f, ast.FunctionDef)}
         if "network" not in functions:
             raise unknown("name", "network", functions, f"{where}: '{path}'")
-        imports = [s for s in tree.body if isinstance(s, ast.Import | ast.ImportFrom)]
-        self.imports = "; ".join(
-            ast.unparse(s) for s in imports if getattr(s, "module", "") != "__future__"
-        )
         given = functions["network"].args
         names = [a.arg for a in [*given.args, *given.kwonlyargs]]
         if "rng" in names:
@@ -143,7 +141,9 @@ class NetworkScript:
     def source(self, num_instances: int, restricted: bool) -> str:
         """Return the script that builds the copies and leaves their node ids in `BUILT`."""
         build = _BUILD if restricted else _BUILD_UNRESTRICTED
-        return self.text + "\n" + build.format(call=self._call, count=num_instances)
+        # the server leaves out lines that begin with an import, but not what follows a statement
+        text = self.text if restricted else _IMPORT.sub(r"pass; \1", self.text)
+        return text + "\n" + build.format(call=self._call, count=num_instances)
 
     def lines(self, numbers: Sequence[int]) -> str:
         """Return lines of the file, as a traceback shows them."""

@@ -29,9 +29,9 @@ def balance(state: Node("state")) -> To("cart.force", unit="N"):
 
 
 @node
-def disturb(
-    t: SimulationTime, angular_speed: From("cart.angular_speed", unit="rad/s")
-) -> To("cart.angular_speed", unit="rad/s"):
+def disturb(t: SimulationTime, angular_speed: From("cart.angular_speed", unit="rad/s")) -> To(
+    "cart.angular_speed", unit="rad/s"
+):
     """Knock the pole at the start, and every few seconds."""
     tick_ns = 10_000_000
     period = round(PUSH_EVERY_S * 1e9)

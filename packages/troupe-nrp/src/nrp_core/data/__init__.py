@@ -1,0 +1,1 @@
+"""Datapacks of the kinds that there are."""

@@ -1,0 +1,1 @@
+"""The simulators that scripts step, one file each; to add one, copy `bullet`."""
