@@ -92,6 +92,26 @@ def test_the_task_sets_the_assistance_and_pays_for_error_torque_and_help() -> No
     simulation.close()
 
 
+def test_an_instance_is_the_same_alone_and_among_others() -> None:
+    experiment = load_experiment("exoskeleton-assist", ["task.episode=200ms"])
+
+    def observations(num_instances: int, first_instance: int) -> np.ndarray:
+        simulation = Simulation(experiment, num_instances, seed=3, first_instance=first_instance)
+        simulation.reset()
+        observed = []
+        for k in range(25):
+            step = simulation.step(np.full((num_instances, 1), np.sin(k)))
+            observed.append(step.observation)
+            if step.truncated.any():
+                simulation.reset()
+        simulation.close()
+        return np.array(observed)
+
+    together = observations(16, 0)
+    for instance in (0, 5, 15):
+        np.testing.assert_array_equal(observations(1, instance)[:, 0], together[:, instance])
+
+
 def returns_of_constant_help(shares: list[float]) -> np.ndarray:
     """Return the mean return of the evaluation's episodes for help that never changes."""
     experiment = load_experiment("exoskeleton-assist")

@@ -112,3 +112,13 @@ def test_a_task_that_the_engines_do_not_offer_packs_for_is_refused() -> None:
     experiment = load_experiment("scara-reach", ["task={type: gymnasium, engine: arm}"])
     with pytest.raises(UserError, match=r"unknown datapack to read 'arm.reward'"):
         Simulation(experiment, 1)
+
+
+def test_two_engines_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text(
+        "name: twice\nengines:\n  arm: {type: mujoco, robot: scara}\n"
+        "  arm: {type: mujoco, robot: mara}\n"
+    )
+    with pytest.raises(UserError, match=r"twice\.yaml: line 4: 'arm' stands twice in the same"):
+        load_experiment(path)

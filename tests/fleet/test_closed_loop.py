@@ -253,4 +253,5 @@ def test_training_resumes_with_new_episodes_where_an_engine_cannot_snapshot(spri
     run_training(load_experiment(spring, [*overrides, "steps=128"]), out)
     summary = run_training(load_experiment(spring, [*overrides, "steps=256"]), out, resume=True)
     assert (summary["steps"], summary["dropped_steps"]) == (256, 0)
-    assert "4 unfinished episodes end here" in (out / "run.log").read_text()
+    assert summary["abandoned_episodes"] == 4
+    assert "the unfinished episodes end here" in (out / "run.log").read_text()

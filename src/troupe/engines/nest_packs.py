@@ -159,7 +159,7 @@ class CountOutput:
 
     def __init__(self, population: str, shape: tuple[int, int]) -> None:
         """Count the spikes of (num_instances, num_neurons)."""
-        self.spec = ArraySpec(shape[1:], low=np.zeros(()), dtype=np.dtype(np.int32))
+        self.spec = ArraySpec(shape[1:], "spikes", low=np.zeros(()), dtype=np.dtype(np.int32))
         self.population = population
         self._counts = np.zeros(shape, np.int32)
 

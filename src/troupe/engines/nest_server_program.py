@@ -33,11 +33,12 @@ class NestServerProgram:
         token: to give with each request.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, imports: str = "import nest") -> None:
         """Start the server.
 
         Args:
             where: the engine, for messages.
+            imports: statements for what scripts can use without importing it.
 
         Raises:
             UserError: if it is not installed.
@@ -62,7 +63,7 @@ class NestServerProgram:
             "NEST_SERVER_DISABLE_AUTH": "false",
             "NEST_SERVER_ENABLE_EXEC_CALL": "true",
             "NEST_SERVER_DISABLE_RESTRICTION": "true",
-            "NEST_SERVER_MODULES": "import nest",
+            "NEST_SERVER_MODULES": imports,
             "NEST_SERVER_LOGFILE": "-",
         }
         # -t 0: never killed for being silent, as it is during a long advance

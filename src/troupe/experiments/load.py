@@ -160,8 +160,28 @@ def _read_text(path: Path) -> str:
         raise UserError(f"experiment file '{path}' cannot be read: {error}.") from error
 
 
+class _Loader(yaml.SafeLoader):
+    """Loads YAML safely; two values under one key are an error, not the last one."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys: list[Any] = []
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in keys:
+            line = key_node.start_mark.line + 1
+            raise UserError(f"line {line}: '{key}' stands twice in the same mapping.")
+        keys.append(key)
+    return loader.construct_mapping(node)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
 def _parse_yaml(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{where}: not valid YAML: {error}") from error

@@ -165,6 +165,7 @@ class Simulation:
             self.loop.restore(snapshot)
         else:
             self.reset()
+            self.stagger()
 
     def close(self) -> None:
         """Close the engines."""

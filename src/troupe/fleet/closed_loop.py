@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from troupe.core import Streams
-from troupe.core.errors import EngineError, InterruptedRun, UserError
+from troupe.core.errors import EngineError, FunctionError, InterruptedRun, UserError
 from troupe.core.time import NANOSECONDS
 from troupe.engines.base import Fault
+from troupe.episodes.mcap import check_mcap, write_mcap
 from troupe.episodes.recording import RecordingWriter
 from troupe.experiments.build import Loop, build_loop
 from troupe.experiments.schema import Experiment
@@ -135,6 +136,8 @@ class Execution:
         self._pacing = None
         if settings.real_time is not None and not isinstance(loop, EventLoop):  # it paces itself
             self._pacing = Pacing(settings.real_time)
+        if settings.record.mcap:
+            check_mcap()
         self._held = _Held()
         self._recorder = Recorder(loop, settings.record, self._held)
         loop.observers.append(self._recorder)
@@ -150,15 +153,23 @@ class Execution:
         writer = RecordingWriter(run.path / "recording", self._recorder.packs)
         self._held.pass_on(writer)
         began_s = time.perf_counter()
-        reason, error = "failed", None
+        reason = "failed"
+        error: Exception | None = None
         try:
             reason = self._advance(run, writer, stop, began_s)
             self._recorder.synchronised(self._loop.now_ns, tuple(self._loop.engines))
+        except FunctionError as raised:
+            # the engines are well, and what the function saw tells why it raised
+            self._recorder.synchronised(self._loop.now_ns, tuple(self._loop.engines))
+            error = raised
+            raise
         except Exception as raised:
             error = raised
             raise
         finally:
             writer.flush()
+            if self._experiment.loop.record.mcap:
+                write_mcap(run.path / "recording", run.path / "recording.mcap")
             summary = self._summary(run, reason, error, time.perf_counter() - began_s, startup_s)
             run.write_json("summary.json", summary)
             run.log(f"ended at {summary['time_s']:g} s: {reason}")

@@ -83,12 +83,10 @@ def _run_directory(training: Training, out: Path, *, force: bool, resume: bool) 
         run = RunDirectory.open(out)
         # a run that ended before its first checkpoint goes on from its begin
         if run.has_checkpoint():
-            checkpoint = run.checkpoint_of(experiment)
-            training.resume(checkpoint)
-            if "loop/now_ns" not in checkpoint.groups["workers"]:
+            training.resume(run.checkpoint_of(experiment))
+            if training.progress.abandoned:
                 run.log(
-                    f"an engine cannot snapshot: {experiment.fleet.instances} unfinished episodes "
-                    "end here, new ones begin"
+                    "an engine cannot snapshot: the unfinished episodes end here, new ones begin"
                 )
         run.write_experiment(experiment)
     else:
@@ -129,6 +127,7 @@ def _summary(run: RunDirectory, training: Training, reason: str) -> dict[str, An
         "attempts": progress.attempts(experiment.fleet.instances),
         "dropped_steps": progress.dropped_steps,
         "faults": progress.faults,
+        "abandoned_episodes": progress.abandoned,
         "worker_restarts": training.restarts,
         "stop_reason": reason,
         "learned": progress.learned or None,

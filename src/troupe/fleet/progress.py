@@ -26,6 +26,7 @@ class Progress:
         waiting: of them, sampled ahead and kept for the next update.
         episodes: that ended.
         faults: of engines, each of which cut an episode off.
+        abandoned: episodes cut off by a stop, because an engine cannot snapshot.
         wall_s: of learning, without start-up, over all sittings.
         lag: mean policy lag of the last fragment.
         learned: when all test episodes first succeeded: attempts, steps and wall_s.
@@ -38,6 +39,7 @@ class Progress:
     waiting: int = 0
     episodes: int = 0
     faults: int = 0
+    abandoned: int = 0
     wall_s: float = 0.0
     lag: float = 0.0
     learned: dict[str, float] = field(default_factory=dict)
@@ -73,7 +75,7 @@ class Progress:
 
     def attempts(self, num_instances: int) -> int:
         """Return how many episodes have begun."""
-        return self.episodes + num_instances
+        return self.episodes + self.abandoned + num_instances
 
     def row(self, num_instances: int) -> dict[str, float]:
         """Return the figures that a run records for each update, by name."""

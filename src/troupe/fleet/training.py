@@ -88,6 +88,8 @@ class Training:
         self._saved_updates = self.progress.updates
         self._learner.restore(checkpoint.groups["learner"])
         self._workers.restore(checkpoint.groups["workers"])
+        if "loop/now_ns" not in checkpoint.groups["workers"]:
+            self.progress.abandoned += self.experiment.fleet.instances
         if "ahead" in checkpoint.groups:
             self._ahead = _sample_from_arrays(checkpoint.groups["ahead"])
 

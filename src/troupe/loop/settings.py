@@ -38,10 +38,12 @@ class RecordSettings(Settings):
             read; default: all of all engines.
         every: simulated time between two records of a pack at least; default: each
             synchronisation of its engine.
+        mcap: whether to write the recording as MCAP too, at the end.
     """
 
     packs: tuple[str, ...] = ("*",)
     every: Duration | None = None
+    mcap: bool = False
 
 
 class FixedStepSettings(Settings):

@@ -125,8 +125,10 @@ def fourier(
     phase_rad: Array, mean: float, cosines: Sequence[float], sines: Sequence[float]
 ) -> tuple[Array, Array]:
     """Return a Fourier series in degrees as an angle (rad) and its derivative by the phase."""
-    harmonic = np.arange(1, len(cosines) + 1)
-    cos, sin = np.cos(phase_rad[..., None] * harmonic), np.sin(phase_rad[..., None] * harmonic)
-    angle_deg = mean + cos @ np.array(cosines) + sin @ np.array(sines)
-    slope_deg = cos @ (harmonic * np.array(sines)) - sin @ (harmonic * np.array(cosines))
+    angle_deg, slope_deg = np.full_like(phase_rad, mean), np.zeros_like(phase_rad)
+    # term by term: a matrix product would round differently for other numbers of instances
+    for harmonic, (a, b) in enumerate(zip(cosines, sines, strict=True), start=1):
+        cos, sin = np.cos(harmonic * phase_rad), np.sin(harmonic * phase_rad)
+        angle_deg += a * cos + b * sin
+        slope_deg += harmonic * (b * cos - a * sin)
     return np.radians(angle_deg), np.radians(slope_deg)
