@@ -22,7 +22,7 @@ from troupe.core.errors import FunctionError, UserError
 from troupe.core.settings import validated
 from troupe.engines.script_settings import ScriptSettings
 from troupe.loop.event_loop import EventLoop
-from troupe.loop.event_settings import EventLoopSettings
+from troupe.loop.settings import EventLoopSettings
 from troupe.loop.functions import From, To
 from troupe.loop.graph import Graph
 from troupe.loop.graph_run import GraphRun

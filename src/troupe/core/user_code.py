@@ -8,9 +8,11 @@ import traceback
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from troupe.core.errors import UserError, unknown
+
+Base = TypeVar("Base")
 
 
 def load_file(path: Path, where: str) -> ModuleType:
@@ -50,6 +52,42 @@ def find_in_file(module: ModuleType, name: str, where: str) -> Any:
     if name not in own:
         raise unknown("name", name, own, f"{where}: '{module.__file__}'")
     return own[name]
+
+
+def find_class(
+    module: ModuleType, base: type[Base], class_name: str | None, where: str
+) -> type[Base]:
+    """Return the class of a user's file that derives from one of ours.
+
+    Args:
+        module: of the file.
+        base: that the class derives from.
+        class_name: of the class; None if the file defines one only.
+        where: the place in the user's input, which has the keys "file" and "class_name".
+
+    Raises:
+        UserError: if there is none, or no telling which.
+    """
+    kind = f"{base.__module__}.{base.__name__}"
+    if class_name is not None:
+        found: object = find_in_file(module, class_name, f"{where}.class_name")
+        if isinstance(found, type) and issubclass(found, base):
+            return found
+        raise UserError(f"{where}.class_name: '{class_name}' does not derive from {kind}.")
+    classes: dict[str, type[Base]] = {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, base)
+        and value.__module__ == module.__name__
+    }
+    if len(classes) == 1:
+        return next(iter(classes.values()))
+    if classes:
+        names = ", ".join(sorted(classes))
+        message = f"which class of '{module.__file__}'? Valid: {names}."
+        raise UserError(f"{where}.class_name: {message}")
+    raise UserError(f"{where}.file: '{module.__file__}' has no class that derives from {kind}.")
 
 
 def user_traceback(error: BaseException) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from troupe.core.arrays import ArraySpec
 from troupe.core.errors import UserError
 from troupe.core.seeding import Streams
-from troupe.core.user_code import find_in_file, load_file, user_traceback
+from troupe.core.user_code import find_class, load_file, user_traceback
 from troupe.engines.script import Pack, Script, assign
 from troupe.engines.script_settings import ScriptSettings
 
@@ -25,7 +23,8 @@ def load_script(settings: ScriptSettings, where: str, num_instances: int) -> Scr
     Raises:
         UserError: if the file has no such class, or it raises.
     """
-    cls = _script_class(load_file(settings.file, f"{where}.file"), settings, where)
+    module = load_file(settings.file, f"{where}.file")
+    cls = find_class(module, Script, settings.class_name, where)
     if cls.step is Script.step:
         raise UserError(f"{where}: {cls.__name__} has no method 'step(self, duration_ns)'.")
     try:
@@ -68,29 +67,6 @@ def bind_arrays(script: Script, where: str) -> tuple[Specs, Specs]:
         arrays[name] = array
     script._arrays = arrays | {name: getattr(script, name) for name in script.state or ()}
     return inputs, outputs
-
-
-def _script_class(module: ModuleType, settings: ScriptSettings, where: str) -> type[Script]:
-    if settings.class_name is not None:
-        found: object = find_in_file(module, settings.class_name, f"{where}.class_name")
-        if isinstance(found, type) and issubclass(found, Script):
-            return found
-        raise UserError(f"{where}.class_name: '{settings.class_name}' is no Script.")
-    classes: dict[str, type[Script]]
-    classes = {n: v for n, v in vars(module).items() if _is_own_script(v, module)}
-    if len(classes) == 1:
-        (found,) = classes.values()
-        return found
-    if classes:
-        names = ", ".join(sorted(classes))
-        raise UserError(f"{where}.class_name: which class of '{settings.file}'? Valid: {names}.")
-    base = f"{Script.__module__}.{Script.__name__}"
-    raise UserError(f"{where}.file: '{settings.file}' has no class that derives from {base}.")
-
-
-def _is_own_script(value: Any, module: ModuleType) -> bool:
-    own = isinstance(value, type) and issubclass(value, Script)
-    return own and value.__module__ == module.__name__
 
 
 def _specs(script: Script, kind: str, where: str) -> Specs:

@@ -9,7 +9,6 @@ functions to packs, `connections` delays and drops on the way, `schedule` is the
 
 from troupe.loop.connections import ConnectionSettings
 from troupe.loop.event_loop import EventLoop
-from troupe.loop.event_settings import EventLoopSettings
 from troupe.loop.fixed_step import FixedStepLoop
 from troupe.loop.functions import (
     From,
@@ -24,7 +23,7 @@ from troupe.loop.functions import (
     transceiver,
 )
 from troupe.loop.nodes import All, Every, Message, New, Node, Out, Previous, Publish, node
-from troupe.loop.settings import FixedStepSettings
+from troupe.loop.settings import EventLoopSettings, FixedStepSettings
 
 __all__ = [
     "All",

@@ -46,27 +46,48 @@ class RecordSettings(Settings):
     mcap: bool = False
 
 
-class FixedStepSettings(Settings):
-    """What a user writes about a fixed-step loop.
+class LoopSettings(Settings):
+    """What a user writes about any loop.
 
     Attributes:
-        step: of simulated time between two looks at the world; engines synchronise as often,
-            unless they say otherwise.
         duration: of a run, in simulated time; default: until the status function ends it.
         functions: files of the functions and nodes between engines.
         execution: whether ``all-nodes`` run, or those only that a result needs which is sent.
         ports: ways to the outside by name, for nodes.
-        connections: delays and the like on the way of packs to and from functions.
-        real_time: how many times as fast as real time a run is paced; default: as fast as it goes.
+        connections: delays and the like on the way of packs to and from functions and nodes.
         record: which packs a run keeps.
     """
 
-    type: Literal["fixed-step"] = "fixed-step"
-    step: Duration = nanoseconds(20_000_000)
     duration: Duration | None = None
     functions: tuple[UserFile, ...] = ()
     execution: Execution = "all-nodes"
     ports: dict[str, PortSettings] = {}
     connections: tuple[ConnectionEntry, ...] = ()
-    real_time: float | None = Field(None, gt=0.0)
     record: RecordSettings = RecordSettings()
+
+
+class FixedStepSettings(LoopSettings):
+    """What a user writes about a fixed-step loop.
+
+    Attributes:
+        step: of simulated time between two looks at the world; engines synchronise as often,
+            unless they say otherwise.
+        real_time: how many times as fast as real time a run is paced; default: as fast as it goes.
+    """
+
+    type: Literal["fixed-step"] = "fixed-step"
+    step: Duration = nanoseconds(20_000_000)
+    real_time: float | None = Field(None, gt=0.0)
+
+
+class EventLoopSettings(LoopSettings):
+    """What a user writes about an event loop.
+
+    Attributes:
+        step: of simulated time between two ticks.
+        real_time: how many times as fast as real time the loop is.
+    """
+
+    type: Literal["event"] = "event"
+    step: Duration = nanoseconds(10_000_000)
+    real_time: float = Field(1.0, gt=0.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from troupe.core.arrays import Array, ArraySpec, Ids
 from troupe.core.errors import FunctionError, TroupeError, UserError, unknown
 from troupe.core.seeding import Generator
 from troupe.core.time import NANOSECONDS
-from troupe.core.user_code import find_in_file, load_file, user_traceback
+from troupe.core.user_code import find_class, load_file, user_traceback
 from troupe.tasks.base import Bools, Task
 from troupe.tasks.script import ScriptTask, ScriptTaskSettings
 
@@ -28,7 +27,8 @@ def load_task(settings: ScriptTaskSettings, world: World, step_ns: int) -> Check
     Raises:
         UserError: if the file has no such class, it raises, or the world lacks a datapack.
     """
-    cls = _task_class(load_file(settings.file, "task.file"), settings)
+    module = load_file(settings.file, "task.file")
+    cls = find_class(module, ScriptTask, settings.class_name, "task")  # type: ignore[type-abstract]
     where = f"task: {cls.__name__} in '{settings.file}'"
     if cls.reward is ScriptTask.reward:
         raise UserError(f"{where} has no method 'reward(self, world, action)'.")
@@ -125,29 +125,6 @@ class CheckedTask(Task):
                 "leads with the instances."
             )
         return values
-
-
-def _task_class(module: ModuleType, settings: ScriptTaskSettings) -> type[ScriptTask]:
-    if settings.class_name is not None:
-        found: object = find_in_file(module, settings.class_name, "task.class_name")
-        if isinstance(found, type) and issubclass(found, ScriptTask):
-            return found
-        raise UserError(f"task.class_name: '{settings.class_name}' is no ScriptTask.")
-    classes: dict[str, type[ScriptTask]]
-    classes = {n: v for n, v in vars(module).items() if _is_own_task(v, module)}
-    if len(classes) == 1:
-        (cls,) = classes.values()
-        return cls
-    if classes:
-        names = ", ".join(sorted(classes))
-        raise UserError(f"task.class_name: which class of '{settings.file}'? Valid: {names}.")
-    base = f"{ScriptTask.__module__}.{ScriptTask.__name__}"
-    raise UserError(f"task.file: '{settings.file}' has no class that derives from {base}.")
-
-
-def _is_own_task(value: Any, module: ModuleType) -> bool:
-    own = isinstance(value, type) and issubclass(value, ScriptTask)
-    return own and value.__module__ == module.__name__
 
 
 def _observation_spec(task: ScriptTask, world: World, where: str) -> ArraySpec:

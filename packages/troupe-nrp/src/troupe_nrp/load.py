@@ -11,11 +11,12 @@ from typing import Any
 
 from troupe.core.errors import UserError, unknown
 from troupe.core.settings import validated
-from troupe.core.user_code import load_file
 
 from troupe_nrp.config import FunctionConfig, SimulationConfig
 from troupe_nrp.engine_configs import ENGINE_TYPES, REFUSED, EngineConfig
-from troupe_nrp.functions import NrpFunction, collecting
+from troupe_nrp.functions import NrpFunction
+from troupe_nrp.namespace import SharedNamespace
+from troupe_nrp.overrides import apply_override
 
 CLOSE = 0.85
 """How much alike two keys are for one to be a misspelling of the other."""
@@ -39,8 +40,7 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
 
     Args:
         path: of the file.
-        overrides: each "Key.Sub=value", the value in JSON or plain text; an engine in
-            ``EngineConfigs`` is given by its name or number.
+        overrides: as `apply_override` takes them.
 
     Raises:
         UserError: that names the wrong key or value, and the valid ones.
@@ -48,8 +48,11 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     directory = path.absolute().parent
     values = _read(path)
     for override in overrides:
-        _apply(values, override)
-    return Experiment(_validated(values, directory), directory)
+        apply_override(values, override)
+    try:
+        return Experiment(_validated(values, directory), directory)
+    except UserError as error:
+        raise UserError(f"configuration '{path}': {error}") from error
 
 
 def load_functions(config: SimulationConfig) -> list[NrpFunction]:
@@ -59,8 +62,9 @@ def load_functions(config: SimulationConfig) -> list[NrpFunction]:
         UserError: if a file raises, or has no function of the kind.
     """
     functions = []
+    namespace = SharedNamespace(Path.cwd())
     for entry in config.DataPackProcessingFunctions:
-        found = _functions_of(entry, "DataPackProcessingFunctions")
+        found = _functions_of(entry, "DataPackProcessingFunctions", namespace)
         for function in found:
             if function.kind == "status":
                 raise UserError(
@@ -69,7 +73,7 @@ def load_functions(config: SimulationConfig) -> list[NrpFunction]:
                 )
         functions += found
     if config.StatusFunction is not None:
-        found = _functions_of(config.StatusFunction, "StatusFunction")
+        found = _functions_of(config.StatusFunction, "StatusFunction", namespace)
         if [function.kind for function in found] not in ([], ["status"]):
             raise UserError(
                 f"StatusFunction: '{config.StatusFunction.FileName}' must have one function with "
@@ -79,11 +83,12 @@ def load_functions(config: SimulationConfig) -> list[NrpFunction]:
     return functions
 
 
-def _functions_of(entry: FunctionConfig, where: str) -> list[NrpFunction]:
+def _functions_of(
+    entry: FunctionConfig, where: str, namespace: SharedNamespace
+) -> list[NrpFunction]:
     if not entry.IsActive:
         return []
-    with collecting() as found:
-        load_file(entry.FileName, f"{where}: {entry.Name}")
+    found = namespace.execute(entry.FileName, f"{where}: {entry.Name}")
     functions = [function for function in found if isinstance(function, NrpFunction)]
     if not functions:
         raise UserError(
@@ -107,47 +112,6 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"configuration '{path}' is not a JSON object.")
     return values
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise UserError(f"override '{override}': write Key=value, e.g. SimulationTimeout=2.")
-    *path, last = key.strip().split(".")
-    place: Any = values
-    for step in path:
-        place = _inside(place, step, override)
-    if isinstance(place, list):
-        place[_index(place, last, override)] = _value(text)
-    elif isinstance(place, dict):
-        place[last] = _value(text)
-    else:
-        raise UserError(f"override '{override}': there is nothing below '{path[-1]}'.")
-
-
-def _inside(place: Any, step: str, override: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, step, override)]
-    if isinstance(place, dict):
-        return place.setdefault(step, {})
-    raise UserError(f"override '{override}': there is nothing below '{step}'.")
-
-
-def _index(place: list[Any], step: str, override: str) -> int:
-    names = [e.get("EngineName", e.get("Name")) if isinstance(e, dict) else None for e in place]
-    if step in names:
-        return names.index(step)
-    if step.isdigit() and int(step) < len(place):
-        return int(step)
-    valid = [str(name) for name in names if name] + [str(i) for i in range(len(place))]
-    raise unknown("entry", step, valid, f"override '{override}'")
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _validated(values: Mapping[str, Any], directory: Path) -> SimulationConfig:

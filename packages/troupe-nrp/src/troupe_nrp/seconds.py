@@ -20,16 +20,16 @@ def seconds(value: float) -> Any:
 
 def _seconds(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("give a number of seconds")
+        raise ValueError(f"give a number of seconds, not {value!r}")
     if value != value or abs(value) > 9e9:
-        raise ValueError("give a finite number of seconds")
+        raise ValueError(f"give a finite number of seconds, not {value!r}")
     return nanoseconds(value)
 
 
 def _positive(value: Any) -> int:
     duration_ns = _seconds(value)
     if duration_ns <= 0:
-        raise ValueError("give a number of seconds above 0")
+        raise ValueError(f"give a number of seconds above 0, not {value!r}")
     return duration_ns
 
 

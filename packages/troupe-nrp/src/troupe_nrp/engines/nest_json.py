@@ -93,7 +93,7 @@ class NestJsonPart:
             sys.path.append(folder)
         names = {"nest": self._nest, "sys": sys, "__name__": "nest_script", "__file__": str(path)}
         try:
-            exec(compile(path.read_bytes(), str(path), "exec"), names)
+            exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), names)
         except Exception as error:
             raise UserError(
                 f"{self._where}.NestInitFileName: '{path}' raised:\n{user_traceback(error)}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from troupe.core.errors import UserError, unknown
-from troupe.core.user_code import load_file
 from troupe.loop.functions import LoopFunction
 from troupe.loop.graph import Graph
 from troupe.loop.graph_run import GraphRun
@@ -14,10 +14,10 @@ from troupe.loop.mqtt_settings import MqttSettings
 from troupe.loop.ports import Port
 
 from troupe_nrp.config import MqttConfig, SimulationConfig
-from troupe_nrp.functions import collecting
 from troupe_nrp.graph.decorators import GraphNode
 from troupe_nrp.graph.nodes import NodeAdapter, engine_and_pack
 from troupe_nrp.graph.topics import PORT, TypedPort, check_type
+from troupe_nrp.namespace import SharedNamespace
 
 ALONE = "graph"
 """The name of the engine of a loop with a graph alone, which does nothing."""
@@ -142,9 +142,9 @@ def _add_topic(types: dict[str, Any], topic: str, kind: Any) -> None:
 
 def _load_nodes(config: SimulationConfig) -> list[GraphNode]:
     nodes: list[GraphNode] = []
+    namespace = SharedNamespace(Path.cwd())
     for path in config.ComputationalGraph:
-        with collecting() as found:
-            load_file(path, "ComputationalGraph")
+        found = namespace.execute(path, "ComputationalGraph")
         own = [node for node in found if isinstance(node, GraphNode)]
         if not own:
             raise UserError(f"ComputationalGraph: '{path}' has no node with @FunctionalNode.")
