@@ -198,3 +198,20 @@ def test_arguments_are_overrides(write_experiment, engine) -> None:
         NrpCore(config_file=path, args="--mpi")
     with pytest.raises(UserError, match="without containers"):
         NrpCore(config_file=path, image_name="nrp")
+
+
+def test_the_working_directory_returns_after_simulations_in_several_threads(
+    write_experiment, engine, tmp_path, monkeypatch
+) -> None:
+    path = write_experiment({"EngineConfigs": [engine("a")]})
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    with NrpCore(config_file=path) as short, NrpCore(config_file=path) as long:
+        short.initialize()
+        long.initialize()
+        threads = [long.run_loop(2000, run_async=True), short.run_loop(20, run_async=True)]
+        for thread in threads:
+            thread.join()
+        assert [short.current_state(), long.current_state()] == ["Stopped", "Stopped"]
+        assert Path.cwd() == elsewhere

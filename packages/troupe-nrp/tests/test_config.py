@@ -198,3 +198,10 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path, text) -> None:
         run(path)
     with pytest.raises(UserError, match="cannot be read"):
         run(tmp_path / "none.json")
+
+
+def test_a_wrong_value_is_named_with_its_file_and_key(write_experiment, engine) -> None:
+    path = write_experiment({"EngineConfigs": [engine("a", EngineTimestep="1")]})
+    message = "simulation_config.json': EngineConfigs.a.EngineTimestep: .*, not '1'"
+    with pytest.raises(UserError, match=message):
+        load_experiment(path)

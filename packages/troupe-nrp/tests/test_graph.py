@@ -162,7 +162,7 @@ def test_output_driven_nodes_run_when_their_output_is_due(
     path = write_experiment(
         {
             "SimulationTimeout": 0.04,
-            "DataPackProcessor": "cg",
+            "SimulationLoop": "EventLoop",
             "EventLoop": {"ExecutionMode": mode},
             "EngineConfigs": [engine("echo", "echo")],
             "ComputationalGraph": ["nodes.py"],

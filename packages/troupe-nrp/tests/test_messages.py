@@ -24,7 +24,8 @@ def test_json_begins_empty_and_becomes_an_object_or_an_array() -> None:
     assert data.keys() == ["a", "b"]
     assert "a" in data
     assert data.get("z", 3) == 3
-    assert str(data) == '{"a": [1, 2], "b": {"c": [1.5, null]}}'
+    data["A"] = "é"
+    assert str(data) == '{"A":"é","a":[1,2],"b":{"c":[1.5,null]}}'
     with pytest.raises(TypeError):
         data.append(1)
 

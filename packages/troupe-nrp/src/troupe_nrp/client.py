@@ -13,9 +13,10 @@ from troupe.core.errors import TroupeError, UserError
 
 from troupe_nrp.load import load_experiment
 from troupe_nrp.open import open_simulation
-from troupe_nrp.run import FOREVER_NS, working_in
+from troupe_nrp.run import FOREVER_NS
 from troupe_nrp.simulation import Simulation
 from troupe_nrp.travel import to_travel
+from troupe_nrp.working_directory import working_in
 
 State = Literal["Created", "Initialized", "Running", "Stopped", "Failed"]
 Result = TypeVar("Result")

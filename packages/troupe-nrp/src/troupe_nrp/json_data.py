@@ -113,8 +113,8 @@ class NlohmannJson:
         return types.get(type(self.value), "null")
 
     def __str__(self) -> str:
-        """Return the value as JSON text."""
-        return json.dumps(self.value)
+        """Return the value as JSON text, as NRP-core writes it: compact, with sorted keys."""
+        return json.dumps(self.value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
     __repr__ = __str__
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from troupe.fleet.signals import interruptible, stopping_on_signals
 from troupe_nrp.load import load_experiment
 from troupe_nrp.open import open_simulation
 from troupe_nrp.simulation import Simulation
+from troupe_nrp.working_directory import working_in
 
 FOREVER_NS = 2**62
 
@@ -60,17 +59,6 @@ def run(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         "stop_reason": reason,
         "wall_s": time.perf_counter() - began_s,
     }
-
-
-@contextmanager
-def working_in(directory: Path) -> Iterator[None]:
-    """Work in an experiment's folder, where its files expect to be."""
-    before = Path.cwd()
-    os.chdir(directory)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 def _advance(simulation: Simulation, stop: threading.Event) -> str:

@@ -42,6 +42,9 @@ class Simulator(Protocol):
             ValueError: if there is no such kind or part.
         """
 
+    def values(self, kind: str) -> Any:
+        """Return the values of all parts of a kind, by name."""
+
     def time_s(self) -> float:
         """Return the simulated time."""
 
@@ -83,9 +86,9 @@ class SimulatorManager:
         """Return a value of one part."""
         return self._simulator.value(p_name, p_type)
 
-    def get_model_all_properties(self, p_type: str) -> dict[str, Any]:
+    def get_model_all_properties(self, p_type: str) -> Any:
         """Return the values of all parts of a kind, by name."""
-        return {name: self._simulator.value(name, p_type) for name in self._simulator.names(p_type)}
+        return self._simulator.values(p_type)
 
     def get_sim_time(self) -> float:
         """Return the simulated time in seconds."""

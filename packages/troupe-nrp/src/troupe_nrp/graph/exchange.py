@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from troupe.core.errors import UserError, unknown
 from troupe.loop.functions import LoopFunction
-from troupe.loop.graph import Graph
+from troupe.loop.graph import Execution, Graph
 from troupe.loop.graph_run import GraphRun
 from troupe.loop.mqtt_settings import MqttSettings
 from troupe.loop.ports import Port
@@ -16,6 +17,7 @@ from troupe.loop.ports import Port
 from troupe_nrp.config import MqttConfig, SimulationConfig
 from troupe_nrp.graph.decorators import GraphNode
 from troupe_nrp.graph.nodes import NodeAdapter, engine_and_pack
+from troupe_nrp.graph.synchronised import SynchronisedGraph
 from troupe_nrp.graph.topics import PORT, TypedPort, check_type
 from troupe_nrp.namespace import SharedNamespace
 
@@ -89,21 +91,25 @@ class GraphExchange:
             engines: the name in the loop of each engine.
             inputs: the packs that each engine takes.
         """
-        return list(self.graph_run(engines, inputs).functions)
+        nodes = [_sent_always(node) for node in self._nodes]
+        functions = [NodeAdapter(node, engines, inputs).function for node in nodes]
+        graph = SynchronisedGraph(functions, engines.values())
+        return [*graph.notes, *self._connected(graph, engines).functions]
 
     def graph_run(
         self, engines: Mapping[str, str], inputs: Mapping[str, Sequence[str]]
     ) -> GraphRun:
-        """Return the graph that runs, with its ports connected.
+        """Return the graph that runs in Troupe's event loop, with its ports connected.
 
         Raises:
             UserError: if nodes do not fit together or to the engines, or the broker is not there.
         """
-        adapters = [NodeAdapter(node, engines, inputs) for node in self._nodes]
         driven = self._config.EventLoop.ExecutionMode == "OutputDriven"
-        graph = Graph(
-            [adapter.function for adapter in adapters], "output-driven" if driven else "all-nodes"
-        )
+        mode: Execution = "output-driven" if driven else "all-nodes"
+        functions = [NodeAdapter(node, engines, inputs).function for node in self._nodes]
+        return self._connected(Graph(functions, mode), engines)
+
+    def _connected(self, graph: Graph, engines: Mapping[str, str]) -> GraphRun:
         self._run = GraphRun(graph, engines.values() or (ALONE,), self._ports())
         self._run.connect()
         return self._run
@@ -132,6 +138,12 @@ class GraphExchange:
         host, _, port = settings.MQTTBroker.partition(":")
         broker = MqttSettings(host=host or "localhost", port=int(port or 1883), payload="bytes")
         return {PORT: TypedPort(broker.build(PORT), received, published)}
+
+
+def _sent_always(node: GraphNode) -> GraphNode:
+    """Return a node that sends to an engine whenever that synchronises, at no period of its own."""
+    targets = [replace(t, period=1) if t.kind == "engine" else t for t in node.targets]
+    return replace(node, targets=targets)
 
 
 def _add_topic(types: dict[str, Any], topic: str, kind: Any) -> None:

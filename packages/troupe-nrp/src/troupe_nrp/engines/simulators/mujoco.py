@@ -24,9 +24,16 @@ KINDS = {
 }
 """Kinds of parts, with the model's counter of each."""
 
+JACOBIANS = {"body": mujoco.mj_jacBody, "geom": mujoco.mj_jacGeom, "site": mujoco.mj_jacSite}
+"""Kinds of parts that have a velocity, with what computes it."""
+
 
 class MujocoSimulator:
-    """Steps one model; values are read as "<kind>_<field>", e.g. ``site_xpos``."""
+    """Steps one model.
+
+    Values are read as "<kind>_<field>", e.g. ``site_xpos``, matrices with the shape (3, 3); of a
+    sensor as "sensor".
+    """
 
     def __init__(self, path: Path, visible: bool) -> None:
         """Load the model.
@@ -84,17 +91,35 @@ class MujocoSimulator:
         part, attribute = _split(kind)
         if name not in self.names(part):
             raise ValueError(f"no {part} '{name}'; there are {', '.join(self.names(part))}")
+        if part in JACOBIANS and attribute in ("xvelp", "xvelr", "jacp", "jacr"):
+            return self._motion(part, name, attribute)
+        if part == "sensor":
+            attribute = attribute or "data"
         if not attribute:
             raise ValueError(f"'{kind}' says not what of it: write e.g. '{kind}_xpos'")
         for source in (self._data, self._model):
             found = getattr(getattr(source, part, lambda name: None)(name), attribute, None)
             if found is not None:
-                values = np.array(found)
-                return float(values.reshape(-1)[0]) if values.size == 1 else values
+                return _shaped(np.array(found), attribute)
         raise ValueError(f"a {part} has no '{attribute}'")
+
+    def values(self, kind: str) -> Any:
+        """Return the values of all parts by name, or one of MuJoCo's arrays, e.g. ``qpos``."""
+        field = getattr(self._data, kind, None)
+        if kind.partition("_")[0] not in KINDS and isinstance(field, np.ndarray):
+            return field.copy()
+        return {name: self.value(name, kind) for name in self.names(kind)}
 
     def time_s(self) -> float:
         return float(self._data.time)
+
+    def _motion(self, part: str, name: str, attribute: str) -> Any:
+        """Return a part's linear ("p") or angular ("r") velocity, or its Jacobian row by row."""
+        linear, angular = np.zeros((2, 3, self._model.nv))
+        number = getattr(self._model, part)(name).id
+        JACOBIANS[part](self._model, self._data, linear, angular, number)
+        jacobian = linear if attribute.endswith("p") else angular
+        return jacobian @ self._data.qvel if attribute.startswith("xvel") else jacobian.reshape(-1)
 
 
 def _split(kind: str) -> tuple[str, str]:
@@ -102,3 +127,9 @@ def _split(kind: str) -> tuple[str, str]:
     if part not in KINDS:
         raise ValueError(f"no kind '{kind}' of parts; there are {', '.join(KINDS)}")
     return part, attribute
+
+
+def _shaped(values: Any, attribute: str) -> Any:
+    if values.size == 1:
+        return float(values.reshape(-1)[0])
+    return values.reshape(3, 3) if attribute.endswith("mat") else values

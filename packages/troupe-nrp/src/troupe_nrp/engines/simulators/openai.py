@@ -69,6 +69,9 @@ class OpenAISimulator:
             raise ValueError(f"no property '{name}'; there are {', '.join(self._values)}")
         return self._values[name]
 
+    def values(self, kind: str) -> Any:
+        return {name: self.value(name, kind) for name in self.names(kind)}
+
     def time_s(self) -> float:
         return self._time_ns * 1e-9
 
