@@ -161,6 +161,15 @@ def test_a_function_that_raises_keeps_the_recording(spring: Path) -> None:
     assert "ZeroDivisionError" in summary["error"]
 
 
+def test_what_an_engine_elsewhere_prints_is_seen(
+    spring: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engines = spring.parent / "engines.py"
+    engines.write_text(ENGINES.replace("dt = duration_ns", "print('a step'); dt = duration_ns"))
+    run(spring, "loop.duration=30ms", "engines.plant.host=process")
+    assert capsys.readouterr().err == "a step\n" * 3
+
+
 def test_an_engine_that_dies_is_named_with_its_last_words_and_the_recording_is_kept(
     spring: Path,
 ) -> None:

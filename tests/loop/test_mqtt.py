@@ -22,13 +22,13 @@ from troupe.core.errors import FunctionError, UserError
 from troupe.core.settings import validated
 from troupe.engines.script_settings import ScriptSettings
 from troupe.loop.event_loop import EventLoop
-from troupe.loop.settings import EventLoopSettings
 from troupe.loop.functions import From, To
 from troupe.loop.graph import Graph
 from troupe.loop.graph_run import GraphRun
 from troupe.loop.mqtt import MqttPort
 from troupe.loop.mqtt_settings import MqttSettings
 from troupe.loop.nodes import Message, Publish, node
+from troupe.loop.settings import EventLoopSettings
 
 MS = 1_000_000
 

@@ -40,6 +40,7 @@ class EngineProcess:
     def __init__(self) -> None:
         """Start it."""
         self._owner = os.getpid()
+        self._passed_on = 0
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
         # appending, so that it may be cut off while it is written
         flags = fcntl.fcntl(self._output, fcntl.F_GETFL)
@@ -88,9 +89,11 @@ class EngineProcess:
         if self._stopped or os.getpid() != self._owner:
             return
         self._stopped = True
-        if grace_s and not self.has_ended(grace_s):
-            self._signal_group(signal.SIGTERM)
-            self.has_ended(_TERMINATE_S)
+        if grace_s:
+            if not self.has_ended(grace_s):
+                self._signal_group(signal.SIGTERM)
+                self.has_ended(_TERMINATE_S)
+            self.pass_output_on()  # of one that failed, the error tells
         self._signal_group(signal.SIGKILL)
         self._process.wait()
         self._output.close()
@@ -110,10 +113,18 @@ class EngineProcess:
         start = max(0, os.fstat(descriptor).st_size - _TAIL_BYTES)
         return os.pread(descriptor, _TAIL_BYTES, start).decode(errors="replace").strip()
 
-    def trim_output(self) -> None:
-        """Forget what was printed, if it is much."""
-        if os.fstat(self._output.fileno()).st_size > _KEPT_OUTPUT_BYTES:
-            os.ftruncate(self._output.fileno(), 0)
+    def pass_output_on(self) -> None:
+        """Print what was printed since the last call to our standard error."""
+        descriptor = self._output.fileno()
+        size = os.fstat(descriptor).st_size
+        if size > self._passed_on:
+            printed = os.pread(descriptor, size - self._passed_on, self._passed_on)
+            sys.stderr.write(printed.decode(errors="replace"))
+            sys.stderr.flush()
+            self._passed_on = size
+        if size > _KEPT_OUTPUT_BYTES:
+            os.ftruncate(descriptor, 0)
+            self._passed_on = 0
 
     def _signal_group(self, number: signal.Signals) -> None:
         # nothing of the group may be left, or, on macOS, only what has ended already

@@ -24,7 +24,7 @@ from troupe.engines.host.writes import WriteLog
 
 _START_NS = 60 * NANOSECONDS["s"]
 _ENDING_S = 2.0
-_TRIM_EVERY = 1000
+_PASS_ON_EVERY = 1000
 
 
 class ProcessLink:
@@ -120,8 +120,8 @@ class ProcessLink:
         outputs = self._areas.outputs[frame.area]
         self.outputs = {**outputs, **objects} if objects else outputs
         self._num_received += 1
-        if self._num_received % _TRIM_EVERY == 0:
-            self._process.trim_output()
+        if self._num_received % _PASS_ON_EVERY == 0:
+            self._process.pass_output_on()
         return frame.message
 
     def close(self) -> None:
