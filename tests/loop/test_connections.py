@@ -129,9 +129,9 @@ def test_a_slow_receiver_gets_the_newest_of_several_results(make_loop: MakeLoop)
 
 
 def test_connections_of_packs_that_no_function_uses_are_refused(make_loop: MakeLoop) -> None:
-    with pytest.raises(UserError, match=r"unknown datapack 'b.vector'.*Valid: b.given"):
+    with pytest.raises(UserError, match=r"functions write 'b.vector'.*Valid: b.given"):
         make_loop(forward, connections=[{"to": "b.vector", "delay": "1ms"}])
-    with pytest.raises(UserError, match=r"unknown datapack 'a.echo'.*Valid: a.steps"):
+    with pytest.raises(UserError, match=r"functions read 'a.echo'.*Valid: a.steps"):
         make_loop(forward, connections=[{"from": "a.echo", "delay": "1ms"}])
     with pytest.raises(UserError, match="give either 'from' or 'to'"):
         make_loop(forward, connections=[{"delay": "1ms"}])

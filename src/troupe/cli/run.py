@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,7 +68,7 @@ def run(
     from troupe.fleet.closed_loop import run_loop
 
     path = out or new_run_path(experiment.name)
-    with _progress(quiet=as_json) as report:
+    with _progress(quiet=as_json) as report, _users_output(as_json):
         summary = run_loop(experiment, path, force=force, report=report)
     if as_json:
         print_json(summary)
@@ -82,13 +82,17 @@ def _run_foreign(path: Path, overrides: list[str], as_json: bool) -> None:
         raise UserError(
             f"'{path}' is an NRP-core configuration: pip install troupe-nrp, which runs them."
         )
-    # the users' own programs print
-    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+    with _users_output(as_json):
         summary = plugins.load("troupe.formats", "nrp")(path, overrides)
     if as_json:
         print_json(summary)
     else:
         console.print(f"ran {summary['time_s']:g} s of simulated time: {summary['stop_reason']}")
+
+
+def _users_output(as_json: bool) -> AbstractContextManager[Any]:
+    """Keep what the user's own files print apart from the JSON object."""
+    return redirect_stdout(sys.stderr if as_json else sys.stdout)
 
 
 def _print_resolved(resolved: dict[str, Any], as_json: bool) -> None:

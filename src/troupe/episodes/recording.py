@@ -8,11 +8,14 @@ value is its text.
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from troupe.core.arrays import ArraySpec
-from troupe.core.errors import UserError
+from troupe.core.errors import TroupeError, UserError
 
 FLUSH_BYTES = 16 * 2**20
 FLUSH_S = 10.0
@@ -51,7 +54,8 @@ class RecordingWriter:
             path: of the folder.
             packs: specs by name, of what will be added.
         """
-        path.mkdir(parents=True, exist_ok=True)
+        with _writing(path):
+            path.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._packs = dict(packs)
         self._times: dict[str, list[int]] = {name: [] for name in packs}
@@ -60,7 +64,14 @@ class RecordingWriter:
         self._flushed_s = time.monotonic()
 
     def add(self, pack: str, time_ns: int, value: npt.NDArray[Any]) -> None:
-        """Keep a pack's value, (num_instances, ...), at a time."""
+        """Keep a pack's value, (num_instances, ...), at a time.
+
+        Raises:
+            UserError: if it is to be JSON and is not.
+        """
+        if value.dtype.hasobject:  # at once: what the values hold may change later
+            value = _json_texts(value, pack)
+            self._num_bytes += sum(len(text) for text in value)
         self._times[pack].append(time_ns)
         self._values[pack].append(value)
         self._num_bytes += value.nbytes
@@ -73,15 +84,21 @@ class RecordingWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was collected."""
+        """Write what was collected.
+
+        Raises:
+            TroupeError: if it cannot be written.
+        """
         for pack, times in self._times.items():
             if times:
-                self._write(pack, np.asarray(times, np.int64), np.stack(self._values[pack]))
+                values = np.stack(self._values[pack])
+                with _writing(self._path):
+                    self._write(pack, np.asarray(times, np.int64), values)
                 self._times[pack], self._values[pack] = [], []
         self._num_bytes, self._flushed_s = 0, time.monotonic()
 
     def _write(self, pack: str, times: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> None:
-        folder = self._path / pack
+        folder = self._path / pack.replace("%", "%25").replace("/", "%2F")
         folder.mkdir(exist_ok=True)
         file = folder / f"{times[0]:020d}.parquet"
         aside = file.with_suffix(".part")
@@ -96,7 +113,38 @@ def read_recording(path: Path) -> dict[str, PackRecording]:
         UserError: if a file cannot be read.
     """
     folders = sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
-    return {folder.name: _read_pack(folder) for folder in folders}
+    # a folder without a file is of a run that ended while it wrote
+    return {unquote(f.name): _read_pack(f) for f in folders if any(f.glob("*.parquet"))}
+
+
+def json_text(value: Any) -> str:
+    """Return a JSON value as it is recorded; what JSON has not, e.g. a set, as text.
+
+    Raises:
+        ValueError: if it holds itself.
+        TypeError: if it has keys that JSON cannot have.
+    """
+    return json.dumps(value, default=_plain)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        raise TroupeError(
+            f"recording '{path}' cannot be written: {reason}. What was written before is kept."
+        ) from error
+
+
+def _json_texts(values: npt.NDArray[Any], pack: str) -> npt.NDArray[Any]:
+    texts = np.empty(len(values), object)
+    try:
+        texts[:] = [json_text(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{pack}: its value cannot be recorded as JSON: {error}.") from error
+    return texts
 
 
 def _table(spec: ArraySpec, times: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> pa.Table:
@@ -110,11 +158,11 @@ def _table(spec: ArraySpec, times: npt.NDArray[np.int64], values: npt.NDArray[An
         "instances": num_instances,
     }
     if values.dtype.hasobject:
-        column = pa.array([json.dumps(v, default=_plain) for v in values.reshape(-1)])
+        column = _text_column(values.reshape(-1))
     else:
         column = _column(values.reshape(-1))
         if shape:
-            column = pa.FixedSizeListArray.from_arrays(column, int(np.prod(shape)))
+            column = _lists(column, int(np.prod(shape)), num_times * num_instances)
     columns = {
         "time_ns": _column(np.repeat(times, num_instances)),
         "instance": _column(np.tile(np.arange(num_instances, dtype=np.int32), num_times)),
@@ -130,6 +178,20 @@ def _column(values: npt.NDArray[Any]) -> pa.Array:
     content = np.packbits(values, bitorder="little") if is_bool else np.ascontiguousarray(values)
     kind = pa.from_numpy_dtype(values.dtype)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(content)])
+
+
+def _lists(column: pa.Array, size: int, number: int) -> pa.Array:
+    if size:
+        return pa.FixedSizeListArray.from_arrays(column, size)
+    # Arrow has none of a fixed size of 0
+    return pa.ListArray.from_arrays(_column(np.zeros(number + 1, np.int32)), column)
+
+
+def _text_column(texts: npt.NDArray[Any]) -> pa.Array:
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    content = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.large_string(), len(encoded), content)
 
 
 def _read_pack(folder: Path) -> PackRecording:

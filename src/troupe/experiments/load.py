@@ -121,14 +121,17 @@ def build_experiment(description: Mapping[str, Any]) -> Experiment:
         UserError: that names the wrong key or value, where it stands, and the valid ones.
     """
     values = resolve_aliases(dict(description))
-    directories = (Path(values.pop("directory", Path.cwd())), CATALOG)
+    directory = values.pop("directory", Path.cwd())
+    if not isinstance(directory, str | Path):
+        raise UserError(f"directory: give a path, not {directory!r}.")
+    directories = (Path(directory), CATALOG)
     engines = values.get("engines")
     if isinstance(engines, dict):
         values["engines"] = {
             name: _typed("troupe.engines", engine, f"engines.{name}", directories)
             for name, engine in engines.items()
         }
-    if isinstance(values.get("loop"), dict):
+    if "loop" in values:
         values["loop"] = _loop(values["loop"], directories)
     for section in ("task", "learner"):
         if values.get(section) is not None:
@@ -136,8 +139,12 @@ def build_experiment(description: Mapping[str, Any]) -> Experiment:
     return validated(Experiment, values, directories=directories)
 
 
-def _loop(value: Mapping[str, Any], directories: Sequence[Path]) -> Any:
+def _loop(value: Any, directories: Sequence[Path]) -> Any:
     """Return the settings of the loop, a fixed-step one unless it says otherwise."""
+    if isinstance(value, tuple(LOOPS.values())):
+        return value
+    if not isinstance(value, Mapping):
+        raise UserError(f"loop: give a mapping, e.g. {{step: 20ms}}, not {value!r}.")
     name = str(value.get("type", "fixed-step"))
     if name not in LOOPS:
         raise unknown("loop", name, LOOPS, "loop.type")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import Field, SerializeAsAny, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from troupe.core import World
 from troupe.core.settings import Duration, Settings
@@ -95,6 +96,15 @@ class Experiment(Settings):
             if isinstance(fleet, dict):
                 return {**values, "fleet": {"instances": 1, **fleet}}
         return values
+
+    @field_validator("engines")
+    @classmethod
+    def _check_names(cls, engines: dict[str, Any]) -> dict[str, Any]:
+        for name in engines:
+            # packs are called "engine.pack", and recordings of them are folders
+            if not re.fullmatch(r"[\w-]+", name):
+                raise ValueError(f"'{name}' is no name: take letters, digits, '-' and '_'")
+        return engines
 
     @model_validator(mode="after")
     def _check_episode(self) -> Experiment:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,15 @@ from typing import Any
 import numpy as np
 
 from troupe.core import Streams
-from troupe.core.errors import EngineError, FunctionError, InterruptedRun, UserError
+from troupe.core.errors import (
+    EngineError,
+    FunctionError,
+    InterruptedRun,
+    TroupeError,
+    UserError,
+)
 from troupe.core.time import NANOSECONDS
+from troupe.core.user_code import user_traceback
 from troupe.engines.base import Fault
 from troupe.episodes.mcap import check_mcap, write_mcap
 from troupe.episodes.recording import RecordingWriter
@@ -69,16 +77,18 @@ def run_loop(
         UserError: if anything is wrong with the experiment or the output; nothing is written then.
         EngineError: if an engine fails; the recording until then is kept.
         FunctionError: if a function of the user's raises; the recording until then is kept.
+        TroupeError: if the recording cannot be written any more; what was written is kept.
         InterruptedRun: if a signal ended it; the recording is complete until then.
     """
     check_output(out, force=force)
     stop = threading.Event()
-    with interruptible(stop):
+    with interruptible(stop), _no_exit():
         started_s = time.perf_counter()
         loop = build_loop(experiment, experiment.fleet.instances, 0)
     try:
         with stopping_on_signals(stop):
-            begin(loop, experiment.seed)
+            with _no_exit():
+                begin(loop, experiment.seed)
             execution = Execution(experiment, loop, report)
             execution.prepare()
             run = RunDirectory.create(out, experiment, force=force)
@@ -93,6 +103,23 @@ def begin(loop: Loop, seed: int) -> None:
     streams = Streams(seed)
     loop.reset([streams.seed("engine", i, 0) for i in range(loop.num_instances)])
     loop.refresh()
+
+
+@contextmanager
+def _no_exit() -> Iterator[None]:
+    """Let a file of the user's that exits be an error; else the program would end in silence."""
+    try:
+        yield
+    except SystemExit as error:
+        raise UserError(f"a file of the experiment exits:\n{user_traceback(error)}") from error
+
+
+def _write_summary(run: RunDirectory, summary: dict[str, Any]) -> None:
+    try:
+        run.write_json("summary.json", summary)
+        run.log(f"ended at {summary['time_s']:g} s: {summary['stop_reason']}")
+    except OSError as error:
+        raise TroupeError(f"'{run.path}' cannot be written: {error.strerror}.") from error
 
 
 class _Held:
@@ -145,8 +172,15 @@ class Execution:
         self._is_done = False
 
     def prepare(self) -> None:
-        """Synchronise at time 0, so that what does not fit shows before anything is written."""
-        self._is_done = self._loop.synchronise()
+        """Synchronise at time 0, so that what does not fit shows before anything is written.
+
+        Raises:
+            UserError: if a function raises, or its result does not fit.
+        """
+        try:
+            self._is_done = self._loop.synchronise()
+        except FunctionError as error:
+            raise UserError(str(error)) from error
 
     def run(self, run: RunDirectory, stop: threading.Event, startup_s: float) -> dict[str, Any]:
         """Run to the end, write the recording and return the summary."""
@@ -167,12 +201,13 @@ class Execution:
             error = raised
             raise
         finally:
-            writer.flush()
-            if self._experiment.loop.record.mcap:
-                write_mcap(run.path / "recording", run.path / "recording.mcap")
+            unwritten = self._write_rest(run, writer)
+            if unwritten is not None:
+                reason, error = "failed", error or unwritten
             summary = self._summary(run, reason, error, time.perf_counter() - began_s, startup_s)
-            run.write_json("summary.json", summary)
-            run.log(f"ended at {summary['time_s']:g} s: {reason}")
+            _write_summary(run, summary)
+        if unwritten is not None:
+            raise unwritten
         if reason == "interrupted":
             raise InterruptedRun(
                 f"stopped at {summary['time_s']:g} s of simulated time; the recording in "
@@ -193,7 +228,8 @@ class Execution:
                 return "interrupted"
             if pacing is not None:
                 pacing.wait(loop.now_ns)
-            self._is_done = loop.advance_to(loop.next_ns)
+            with self._failing():
+                self._is_done = loop.advance_to(loop.next_ns)
             faults = loop.faults()
             if faults:
                 self._keep_faults(run, faults)
@@ -203,6 +239,31 @@ class Execution:
                 writer.flush_if_due()
                 self._tell(now_s - began_s)
         return "status"
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Let wrong values of functions, and engines that exit, fail a run that has begun."""
+        try:
+            yield
+        except UserError as error:
+            raise EngineError(f"at {self._loop.now_ns / NANOSECONDS['s']:g} s: {error}") from error
+        except SystemExit as error:
+            raise EngineError(
+                f"an engine exited at {self._loop.now_ns / NANOSECONDS['s']:g} s:\n"
+                f"{user_traceback(error)}"
+            ) from error
+
+    def _write_rest(self, run: RunDirectory, writer: RecordingWriter) -> TroupeError | None:
+        """Write what was not written yet, and return why it cannot be."""
+        try:
+            writer.flush()
+            if self._experiment.loop.record.mcap:
+                write_mcap(run.path / "recording", run.path / "recording.mcap")
+        except TroupeError as error:
+            return error
+        except OSError as error:
+            return TroupeError(f"'{run.path}' cannot be written: {error}.")
+        return None
 
     def _tell(self, wall_s: float) -> None:
         duration_ns = self._experiment.loop.duration

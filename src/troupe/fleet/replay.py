@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from troupe.core.errors import UserError
+from troupe.core.errors import EngineError, FunctionError, UserError
 from troupe.core.time import NANOSECONDS
-from troupe.episodes.recording import PackRecording, read_recording
+from troupe.episodes.recording import PackRecording, json_text, read_recording
 from troupe.experiments.build import build_loop
 from troupe.fleet.closed_loop import begin
 from troupe.fleet.runs import RunDirectory
 from troupe.loop.recording import Recorder
+
+ENDED_BEFORE_FUNCTIONS = ("duration", "interrupted")
+"""Reasons of runs whose functions did not run any more at the last moment."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,7 @@ def replay_run(path: Path) -> Replay:
             "outside."
         )
     until_ns = max(int(pack.time_ns[-1]) for pack in recording.values())
-    if run.read_json("summary.json").get("stop_reason") == "status":
-        until_ns += 1  # its functions ran at the last moment too
+    reason = run.read_json("summary.json").get("stop_reason")
     loop = build_loop(experiment, experiment.fleet.instances, 0)
     try:
         comparison = _Comparison(recording)
@@ -94,6 +97,9 @@ def replay_run(path: Path) -> Replay:
         is_done = loop.synchronise()
         while not is_done and comparison.difference is None and loop.now_ns < until_ns:
             is_done = loop.advance_to(min(loop.next_ns, until_ns))
+        if comparison.difference is None and reason not in ENDED_BEFORE_FUNCTIONS:
+            with suppress(EngineError, FunctionError, UserError):  # as it failed before
+                loop.synchronise()
         if comparison.difference is None:
             recorder.synchronised(loop.now_ns, tuple(loop.engines))
         return Replay(
@@ -132,7 +138,8 @@ class _Comparison:
         different = _differing(expected, value)
         if len(different):
             i = int(different[0])
-            self.difference = Difference(pack, time_ns, i, expected[i].tolist(), value[i].tolist())
+            recorded_value, replayed_value = _plain(expected[i]), _plain(value[i])
+            self.difference = Difference(pack, time_ns, i, recorded_value, replayed_value)
             return
         self.samples += 1
 
@@ -141,7 +148,7 @@ class _Comparison:
         for pack, recorded in self._recording.items():
             index = self._next[pack]
             if index < len(recorded.time_ns):
-                value = recorded.values[index][0]
+                value = _plain(recorded.values[index][0])
                 return Difference(pack, int(recorded.time_ns[index]), 0, value, None)
         return None
 
@@ -149,7 +156,12 @@ class _Comparison:
 def _differing(expected: npt.NDArray[Any], value: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     if expected.dtype.hasobject:
         pairs = zip(expected, value, strict=True)
-        return np.flatnonzero([then != now for then, now in pairs])
+        return np.flatnonzero([json_text(then) != json_text(now) for then, now in pairs])
     both_nan = np.isnan(expected) & np.isnan(value) if expected.dtype.kind == "f" else False
     same = (expected == value) | both_nan
     return np.flatnonzero(~same.reshape(len(same), -1).all(axis=1))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of numbers and lists, as JSON has them."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

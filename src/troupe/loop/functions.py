@@ -20,6 +20,7 @@ from types import GenericAlias
 from typing import Any, Literal, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from troupe.core.errors import UserError
 from troupe.core.user_code import load_file
@@ -47,14 +48,18 @@ class From:
     Attributes:
         pack: as "engine.pack".
         unit: that it must have; None for any.
-        shape: of one instance, that it must have; None for any.
+        shape: of one instance, or its number of components, that it must have; None for any.
         connection: delay, jitter and dropout on the way; the experiment's settings go over it.
     """
 
     pack: str
     unit: str | None = None
-    shape: tuple[int, ...] | None = None
+    shape: int | tuple[int, ...] | None = None
     connection: ConnectionSettings | None = None
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        _check_name(self.pack)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,10 @@ class IsUpdated:
 
     pack: str
 
+    def __post_init__(self) -> None:
+        """Check the name."""
+        _check_name(self.pack)
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -76,15 +85,24 @@ class Memory:
 
     Attributes:
         name: of the array, unique among the function's.
-        shape: of one instance.
+        shape: of one instance, or a number of components.
         initial: value after a reset, broadcast to the shape.
         dtype: of the values.
     """
 
     name: str
-    shape: tuple[int, ...] = ()
-    initial: float = 0.0
-    dtype: Any = np.float64
+    shape: int | tuple[int, ...] = ()
+    initial: npt.ArrayLike = 0.0
+    dtype: npt.DTypeLike = np.float64
+
+    def new(self, num_instances: int) -> npt.NDArray[Any]:
+        """Return a new array, (num_instances, ...), of the initial value.
+
+        Raises:
+            ValueError: if that does not fit the shape.
+            TypeError: if it does not fit the dtype, or there is no such dtype.
+        """
+        return np.full((num_instances, *as_shape(self.shape)), self.initial, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -100,6 +118,10 @@ class To:
     pack: str
     unit: str | None = None
     connection: ConnectionSettings | None = None
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        _check_name(self.pack)
 
 
 Argument = From | IsUpdated | Memory | type[SimulationTime] | type[Iteration] | type[InstanceTime]
@@ -194,16 +216,26 @@ def load_functions(paths: Sequence[Path], where: str) -> list[LoopFunction]:
         where: the place in the user's input, for the message.
 
     Raises:
-        UserError: if a file raises, defines no function, or there are two status functions.
+        UserError: if a file raises, defines no function, two functions have one name, or there are
+            two status functions.
     """
     functions: list[LoopFunction] = []
+    files: dict[str, Path] = {}
     for path in paths:
-        found = [v for v in vars(load_file(path, where)).values() if isinstance(v, LoopFunction)]
+        values = vars(load_file(path, where)).values()
+        found = list({id(v): v for v in values if isinstance(v, LoopFunction)}.values())
         if not found:
             raise UserError(
                 f"{where}: '{path}' defines no function with @transceiver, @preprocessing, "
                 "@status or @node."
             )
+        for function in found:
+            if function.name in files:
+                places = f"'{files[function.name]}' and '{path}'"
+                raise UserError(
+                    f"{where}: two functions are called '{function.name}', in {places}."
+                )
+            files[function.name] = path
         functions += found
     status_names = [f.name for f in functions if f.kind == "status"]
     if len(status_names) > 1:
@@ -229,6 +261,8 @@ def _parse(kind: Kind, call: Callable[..., Any]) -> LoopFunction:
     signature = inspect.signature(call, eval_str=True)
     arguments: dict[str, Argument] = {}
     for name, parameter in signature.parameters.items():
+        if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            raise UserError(f"{where}: argument '{name}': write it without *.")
         annotation = parameter.annotation
         if not isinstance(annotation, _ARGUMENT_TYPES) and annotation not in _ARGUMENT_CLASSES:
             raise UserError(
@@ -250,3 +284,13 @@ def _results(annotation: Any, where: str) -> tuple[To, ...]:
             "or -> tuple[To(...), To(...)]."
         )
     return tuple(results)
+
+
+def as_shape(shape: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of one instance; a number of components is one too."""
+    return (shape,) if isinstance(shape, int) else tuple(shape)
+
+
+def _check_name(pack: object) -> None:
+    if not isinstance(pack, str) or "." not in pack:
+        raise UserError(f"{pack!r} is no datapack: write 'engine.pack'.")

@@ -95,7 +95,7 @@ def chosen_packs(loop: RecordedLoop, patterns: Sequence[str]) -> dict[str, Array
         UserError: if a pattern names no pack.
     """
     world = loop.world
-    written = {name: world.inputs.get(name, ArraySpec(())) for name in loop.wiring.written}
+    written = loop.wiring.written
     specs = {**world.inputs, **written, **world.outputs}
     default = {**world.outputs, **written}
     found: dict[str, ArraySpec] = {}

@@ -27,6 +27,8 @@ class ConnectionEntry(ConnectionSettings):
     def _check_end(self) -> Self:
         if (self.source is None) == (self.target is None):
             raise ValueError("give either 'from' or 'to' with the name of a pack")
+        if self.source is not None and self.delivery != "latch":
+            raise ValueError(f"delivery: {self.delivery} is for packs 'to' an engine")
         return self
 
 
@@ -77,7 +79,7 @@ class FixedStepSettings(LoopSettings):
 
     type: Literal["fixed-step"] = "fixed-step"
     step: Duration = nanoseconds(20_000_000)
-    real_time: float | None = Field(None, gt=0.0)
+    real_time: float | None = Field(None, gt=0.0, allow_inf_nan=False)
 
 
 class EventLoopSettings(LoopSettings):
@@ -90,4 +92,4 @@ class EventLoopSettings(LoopSettings):
 
     type: Literal["event"] = "event"
     step: Duration = nanoseconds(10_000_000)
-    real_time: float = Field(1.0, gt=0.0)
+    real_time: float = Field(1.0, gt=0.0, allow_inf_nan=False)

@@ -15,6 +15,7 @@ from troupe.core.errors import FunctionError, UserError, unknown
 from troupe.core.time import NANOSECONDS
 from troupe.core.user_code import user_traceback
 from troupe.loop.connections import ConnectionSettings, Line
+from troupe.loop.derived import Derived
 from troupe.loop.functions import (
     Argument,
     From,
@@ -25,6 +26,7 @@ from troupe.loop.functions import (
     Memory,
     SimulationTime,
     To,
+    as_shape,
 )
 from troupe.loop.schedule import Timing
 from troupe.loop.settings import ConnectionEntry
@@ -61,7 +63,7 @@ class BoundFunction:
         """
         try:
             result = self.function.call(*[get() for get in self.gets])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise FunctionError(
                 f"function '{self.function.name}' raised at {now_ns / NANOSECONDS['s']:g} s:\n"
                 f"{user_traceback(error)}"
@@ -69,18 +71,22 @@ class BoundFunction:
         if result is None or not self.puts:
             return result
         try:
-            if len(self.puts) == 1:
-                self.puts[0](result)
-            else:
-                for put, value in zip(self.puts, result, strict=True):
-                    if value is not None:
-                        put(value)
+            for put, value in zip(self.puts, self._values(result), strict=True):
+                if value is not None:
+                    put(value)
         except (UserError, ValueError) as error:
             message = f"function '{self.function.name}': its result: {error}"
             if now_ns:
                 raise FunctionError(f"{message} (at {now_ns / NANOSECONDS['s']:g} s)") from error
             raise UserError(message) from error
         return result
+
+    def _values(self, result: Any) -> Sequence[Any]:
+        if len(self.puts) == 1:
+            return (result,)
+        if not isinstance(result, Sequence | np.ndarray) or len(result) != len(self.puts):
+            raise ValueError(f"it must be a tuple of {len(self.puts)} results, not {result!r}")
+        return list(result)
 
 
 @dataclass(frozen=True)
@@ -123,13 +129,13 @@ class Wiring:
         self.is_done = False
         self._world = world
         self._timings = timings
-        self._from = {entry.source: entry for entry in connections if entry.source}
-        self._to = {entry.target: entry for entry in connections if entry.target}
+        self._from = _by_pack([(entry.source, entry) for entry in connections])
+        self._to = _by_pack([(entry.target, entry) for entry in connections])
         self._now_ns = 0
         self._iteration = 0
         self._due: frozenset[str] = frozenset()
         self._start_ns = np.zeros(world.num_instances, np.int64)
-        self._derived: dict[str, npt.NDArray[Any] | None] = {}
+        self._derived: dict[str, Derived] = {}
         self._memories: dict[str, tuple[Memory, npt.NDArray[Any]]] = {}
         self._lines: dict[str, tuple[str, Line]] = {}
         self._slots: dict[str, Slot] = {}
@@ -161,13 +167,14 @@ class Wiring:
         for bound in exchange.functions:
             result = bound.run(now_ns)
             if bound.function.kind == "status":
-                self.is_done = bool(np.all(result))
+                self.is_done = _is_true(result, bound.function.name)
 
     def latest(self, pack: str) -> npt.NDArray[Any] | None:
         """Return the newest value of a pack that functions write, None if there is none yet."""
         if pack in self._slots:
             return self._slots[pack].value
-        return self._derived.get(pack)
+        derived = self._derived.get(pack)
+        return None if derived is None else derived.value
 
     @property
     def has_status(self) -> bool:
@@ -175,9 +182,10 @@ class Wiring:
         return any(bound.function.kind == "status" for bound in self._functions)
 
     @property
-    def written(self) -> tuple[str, ...]:
-        """The packs that functions write."""
-        return (*self._slots, *self._derived)
+    def written(self) -> dict[str, ArraySpec]:
+        """The packs that functions write, with their specs as far as they are known."""
+        slots = {pack: self._world.inputs[pack] for pack in self._slots}
+        return slots | {pack: derived.spec for pack, derived in self._derived.items()}
 
     def reset(self, seeds: Sequence[int], instances: Ids | None, now_ns: int) -> None:
         """Forget what is between engines and functions, for instances."""
@@ -195,7 +203,8 @@ class Wiring:
         """Return the state of memories and connections, arrays that lead with the instances."""
         arrays = {"start_ns": self._start_ns.copy()}
         arrays |= under("memory", {k: values.copy() for k, (_, values) in self._memories.items()})
-        arrays |= under("derived", {k: v.copy() for k, v in self._derived.items() if v is not None})
+        derived = {k: d.value for k, d in self._derived.items() if d.value is not None}
+        arrays |= under("derived", {k: value.copy() for k, value in derived.items()})
         for name, (_, line) in self._lines.items():
             arrays |= under(f"line/{name}", line.snapshot())
         for name, slot in self._slots.items():
@@ -207,7 +216,8 @@ class Wiring:
         self._start_ns[...] = snapshot["start_ns"]
         for name, (_, values) in self._memories.items():
             values[...] = snapshot[f"memory/{name}"]
-        self._derived |= own_keys(snapshot, "derived")
+        for name, value in own_keys(snapshot, "derived").items():
+            self._derived[name].fill(value)
         for name, (_, line) in self._lines.items():
             line.restore(own_keys(snapshot, f"line/{name}"))
         for name, slot in self._slots.items():
@@ -228,12 +238,18 @@ class Wiring:
         if isinstance(argument, IsUpdated):
             engine = _engine(argument.pack)
             self._check_engine(engine, where)
+            if argument.pack not in self._derived:
+                self._readable(argument.pack, where)
             return lambda: engine in self._due
         if isinstance(argument, Memory):
-            values = np.full(
-                (self._world.num_instances, *argument.shape), argument.initial, argument.dtype
-            )
-            self._memories[f"{function.name}.{argument.name}"] = argument, values
+            try:
+                values = argument.new(self._world.num_instances)
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{where}: the memory cannot be made: {error}.") from error
+            key = f"{function.name}.{argument.name}"
+            if key in self._memories:
+                raise UserError(f"{where}: there is another memory '{key}'; name one of both anew.")
+            self._memories[key] = argument, values
             return lambda: values
         if argument is SimulationTime:
             return lambda: self._now_ns
@@ -251,32 +267,46 @@ class Wiring:
                 f"'{', '.join(function.engines or ())}' only, not '{pack}'."
             )
         if pack in self._derived:
-            return lambda: self._derived_value(pack, where)
+            return self._get_derived(self._derived[pack], source, where)
         spec = self._readable(pack, where)
         _check_spec(pack, spec, source.unit, source.shape, where)
         settings = self._from.get(pack) or source.connection or ConnectionSettings()
         read, name = self._world.reader(pack)
         if settings.is_direct:
-            return lambda: read(name)
+            return lambda: _unchangeable(read(name))
         interval_ns = self._timings[engine].sync_ns
         key = f"{function.name}.{pack}"
+        while key in self._lines:  # it reads the pack twice
+            key += "'"
         line = Line(key, settings, spec, self._world.num_instances, interval_ns)
         self._lines[key] = pack, line
 
         def receive() -> npt.NDArray[Any]:
             line.deliver(self._now_ns)
-            return line.value
+            return _unchangeable(line.value)
 
         return receive
+
+    def _get_derived(self, derived: Derived, source: From, where: str) -> Get:
+        if source.pack in self._from or source.connection is not None:
+            raise UserError(
+                f"{where}: a function makes '{source.pack}' here; there is no connection to delay."
+            )
+        if derived.unit is not None:
+            spec = ArraySpec((), derived.unit)
+            _check_spec(source.pack, spec, source.unit, None, where)
+        return lambda: _unchangeable(derived.read(where))
 
     def _put(self, to: To, function: LoopFunction, where: str) -> Put:
         pack, engine = to.pack, _engine(to.pack)
         self._check_engine(engine, where)
         if function.kind == "preprocessing":
-            if pack in self._world.outputs:
+            if pack in self._world.outputs or pack in self._world.inputs:
                 raise UserError(f"{where}: '{pack}' is the engine's own; give a new name.")
-            self._derived[pack] = None
-            return lambda value: self._derive(pack, value)
+            derived = self._derived.setdefault(
+                pack, Derived(pack, to.unit, self._world.num_instances)
+            )
+            return derived.fill
         if pack not in self._world.inputs:
             raise unknown("datapack to write", pack, self._world.inputs, where)
         spec = self._world.inputs[pack]
@@ -295,21 +325,6 @@ class Wiring:
             line = Line(pack, settings, spec, num_instances, interval_ns)
         return Slot(pack, spec, num_instances, write, settings, line)
 
-    def _derive(self, pack: str, value: Any) -> None:
-        array = np.asarray(value)
-        if array.shape[:1] != (self._world.num_instances,):
-            raise UserError(
-                f"'{pack}' must lead with {self._world.num_instances} instances, but has the shape "
-                f"{array.shape}."
-            )
-        self._derived[pack] = array
-
-    def _derived_value(self, pack: str, where: str) -> npt.NDArray[Any]:
-        value = self._derived[pack]
-        if value is None:
-            raise UserError(f"{where}: there is no '{pack}' yet: its function returned nothing.")
-        return value
-
     def _readable(self, pack: str, where: str) -> ArraySpec:
         if pack not in self._world.outputs:
             valid = [*self._world.outputs, *self._derived]
@@ -325,13 +340,44 @@ class Wiring:
         for kind, entries, used in (("from", self._from, read), ("to", self._to, self._slots)):
             for pack in entries:
                 if pack not in used:
-                    raise unknown(
-                        "datapack", pack, used, f"loop.connections: {kind}: of functions' packs"
-                    )
+                    done = "read" if kind == "from" else "write"
+                    raise unknown(f"pack that functions {done}", pack, used, "loop.connections")
 
 
 def _engine(pack: str) -> str:
     return pack.split(".", 1)[0]
+
+
+def _by_pack(
+    entries: Sequence[tuple[str | None, ConnectionEntry]],
+) -> dict[str, ConnectionEntry]:
+    found: dict[str, ConnectionEntry] = {}
+    for pack, entry in entries:
+        if pack in found:
+            raise UserError(f"loop.connections: '{pack}' stands twice.")
+        if pack is not None:
+            found[pack] = entry
+    return found
+
+
+def _is_true(result: Any, name: str) -> bool:
+    """Return whether a status function's result ends the run.
+
+    Raises:
+        FunctionError: if it is no bool.
+    """
+    if result is None:
+        return False
+    if np.asarray(result).dtype != np.bool_:
+        raise FunctionError(f"function '{name}' must return a bool, not {result!r}.")
+    return bool(np.all(result))
+
+
+def _unchangeable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a view that a function cannot change: the values are the engine's own."""
+    view = values.view()
+    view.setflags(write=False)
+    return view
 
 
 def _packs_read(function: LoopFunction) -> list[str]:
@@ -339,9 +385,9 @@ def _packs_read(function: LoopFunction) -> list[str]:
 
 
 def _check_spec(
-    pack: str, spec: ArraySpec, unit: str | None, shape: tuple[int, ...] | None, where: str
+    pack: str, spec: ArraySpec, unit: str | None, shape: int | tuple[int, ...] | None, where: str
 ) -> None:
     if unit is not None and unit != spec.unit:
         raise UserError(f"{where}: '{pack}' has the unit '{spec.unit}', not '{unit}'.")
-    if shape is not None and tuple(shape) != spec.shape:
-        raise UserError(f"{where}: '{pack}' has the shape {spec.shape}, not {tuple(shape)}.")
+    if shape is not None and as_shape(shape) != spec.shape:
+        raise UserError(f"{where}: '{pack}' has the shape {spec.shape}, not {as_shape(shape)}.")
