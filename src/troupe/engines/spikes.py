@@ -13,6 +13,8 @@ from troupe.core.seeding import Streams
 
 BLOCK = 256  # a constant of the streams: another one would be another sequence of spikes
 
+_WINDOW = np.arange(8)  # spikes of a neuron that are looked for at once
+
 
 class PoissonSpikes:
     """Poisson spike trains of changing rates, reproducible from each instance's seed alone.
@@ -31,14 +33,16 @@ class PoissonSpikes:
         self._num_neurons = num_neurons
         self._timestep_s = timestep_s
         self._streams: list[Streams] = [Streams(0)] * num_instances
-        self._arrivals = np.full((count, BLOCK), np.inf)
+        # arrivals in unit-rate time: the present block, and the next one once it is wanted
+        self._arrivals = np.full((count, 2 * BLOCK), np.inf)
         self._position = np.zeros(count, np.int64)
+        self._known = np.full(count, BLOCK)
         self._num_blocks = np.ones(count, np.int64)
         self._per_step = np.zeros(count)  # unit-rate time that passes in one inner step
         self._begun = np.zeros(count)  # unit-rate time when the rate was last changed ...
         self._begun_step = np.zeros(count, np.int64)  # ... and the inner step
         self._step = 0
-        self._next = np.full(count, np.inf)  # inner step in which each neuron fires next
+        self._rows = np.arange(count)[:, None]
 
     def reset(self, seeds: Sequence[int], instances: Ids) -> None:
         """Begin new, silent trains for instances, one seed each."""
@@ -46,11 +50,10 @@ class PoissonSpikes:
             self._streams[i] = Streams(seed)
             rows = slice(i * self._num_neurons, (i + 1) * self._num_neurons)
             waits = self._streams[i].generator(self._purpose).standard_exponential
-            self._arrivals[rows] = np.cumsum(waits((self._num_neurons, BLOCK)), axis=1)
-            self._position[rows], self._num_blocks[rows] = 0, 1
+            self._arrivals[rows, :BLOCK] = np.cumsum(waits((self._num_neurons, BLOCK)), axis=1)
+            self._position[rows], self._num_blocks[rows], self._known[rows] = 0, 1, BLOCK
             self._per_step[rows] = self._begun[rows] = 0.0
             self._begun_step[rows] = self._step
-            self._next[rows] = np.inf
 
     def set_rates(self, rates_hz: Array) -> None:
         """Set the rates from the next inner step on, (num_instances * num_neurons,).
@@ -61,12 +64,11 @@ class PoissonSpikes:
         if not (np.isfinite(rates_hz) & (rates_hz >= 0)).all():
             raise EngineError(f"{self._purpose}: a rate is negative or not finite.")
         per_step = rates_hz * self._timestep_s
-        changed = np.flatnonzero(per_step != self._per_step)
-        passed = (self._step - self._begun_step[changed]) * self._per_step[changed]
-        self._begun[changed] += passed
+        changed = per_step != self._per_step
+        passed = (self._step - self._begun_step) * self._per_step
+        self._begun[changed] += passed[changed]
         self._begun_step[changed] = self._step
         self._per_step[changed] = per_step[changed]
-        self._find_next(changed)
 
     def draw(self, num_steps: int) -> tuple[Ids, Ids]:
         """Advance by inner steps; return each spike's neuron and its step, 1 .. num_steps.
@@ -76,37 +78,52 @@ class PoissonSpikes:
         end = self._step + num_steps
         neurons: list[Ids] = []
         steps: list[Ids] = []
-        due = np.flatnonzero(self._next <= end)
-        while len(due):
-            neurons.append(due)
-            steps.append(self._next[due].astype(np.int64) - self._step)
-            self._position[due] += 1
-            for neuron in due[self._position[due] == BLOCK]:
-                self._refill(int(neuron))
-            self._find_next(due)
-            due = due[self._next[due] <= end]
+        rows = self._rows
+        while len(rows):
+            found = self._next_steps(rows)
+            fires = found <= end
+            neurons.append(np.broadcast_to(rows, found.shape)[fires])
+            steps.append(found[fires].astype(np.int64) - self._step)
+            self._position[rows[:, 0]] += fires.sum(axis=1)
+            # there may be more of those whose whole window fires
+            rows = rows[fires[:, -1]]
         self._step = end
-        if not neurons:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        if len(neurons) == 1:
+            return neurons[0], steps[0]
         fired = np.concatenate(neurons)
         order = np.argsort(fired, kind="stable")
         return fired[order], np.concatenate(steps)[order]
 
-    def _find_next(self, neurons: Ids) -> None:
-        wait = self._arrivals[neurons, self._position[neurons]] - self._begun[neurons]
-        steps = np.full(len(neurons), np.inf)
-        np.divide(wait, self._per_step[neurons], out=steps, where=self._per_step[neurons] > 0)
-        self._next[neurons] = self._begun_step[neurons] + np.maximum(np.ceil(steps), 1.0)
+    def _next_steps(self, rows: Ids) -> npt.NDArray[np.float64]:
+        """Return the inner steps of neurons' next spikes, (len(rows), WINDOW); inf for never."""
+        ids = rows[:, 0]
+        window = self._position[rows] + _WINDOW
+        for neuron in ids[window[:, -1] >= self._known[ids]]:
+            window[ids == neuron] -= self._add_block(int(neuron))
+        wait = self._arrivals[rows, window] - self._begun[rows]
+        per_step = self._per_step[rows]
+        steps = np.full(wait.shape, np.inf)
+        np.divide(wait, per_step, out=steps, where=per_step > 0)
+        steps = np.maximum(np.ceil(steps), 1.0)
+        return np.add(self._begun_step[rows], steps, dtype=np.float64)
 
-    def _refill(self, neuron: int) -> None:
+    def _add_block(self, neuron: int) -> int:
+        """Draw a neuron's next block of arrivals; return by how much its positions moved."""
+        moved = 0
+        arrivals = self._arrivals[neuron]
+        if self._known[neuron] == 2 * BLOCK:  # the first block is over
+            arrivals[:BLOCK] = arrivals[BLOCK:]
+            self._position[neuron] -= BLOCK
+            moved = BLOCK
         instance, index = divmod(neuron, self._num_neurons)
-        block = int(self._num_blocks[neuron])
         # instance 0 of the purpose's stream is the first block of all the neurons
-        rng = self._streams[instance].generator(self._purpose, 1 + index, block)
-        waits = rng.standard_exponential(BLOCK)
-        self._arrivals[neuron] = self._arrivals[neuron, -1] + np.cumsum(waits)
-        self._position[neuron] = 0
+        rng = self._streams[instance].generator(
+            self._purpose, 1 + index, int(self._num_blocks[neuron])
+        )
+        arrivals[BLOCK:] = arrivals[BLOCK - 1] + np.cumsum(rng.standard_exponential(BLOCK))
+        self._known[neuron] = 2 * BLOCK
         self._num_blocks[neuron] += 1
+        return moved
 
 
 class RateFilter:
