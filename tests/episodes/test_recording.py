@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from troupe.core.arrays import ArraySpec
-from troupe.core.errors import UserError
+from troupe.core.errors import TroupeError, UserError
 from troupe.episodes.recording import RecordingWriter, read_recording
 
 SPECS = {
@@ -14,6 +14,8 @@ SPECS = {
     "arm.contact": ArraySpec((), dtype=np.dtype(np.bool_)),
     "brain.spikes": ArraySpec((3, 2), dtype=np.dtype(np.int32)),
     "script.note": ArraySpec((), dtype=np.dtype(object)),
+    "script.none": ArraySpec((0, 2)),
+    "leg/left.50%/angle": ArraySpec(()),
 }
 
 
@@ -73,3 +75,38 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 def test_no_recording_is_empty(tmp_path: Path) -> None:
     assert read_recording(tmp_path / "none") == {}
+
+
+def test_json_is_kept_as_it_was(tmp_path: Path) -> None:
+    writer = RecordingWriter(tmp_path, {"script.note": SPECS["script.note"]})
+    note = np.array([{"n": 0}], object)
+    for number in range(3):
+        note[0]["n"] = number
+        writer.add("script.note", number, note.copy())
+    writer.flush()
+    notes = read_recording(tmp_path)["script.note"].values[:, 0].tolist()
+    assert notes == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
+def test_what_cannot_be_json_is_named(tmp_path: Path) -> None:
+    writer = RecordingWriter(tmp_path, {"script.note": SPECS["script.note"]})
+    with pytest.raises(UserError, match=r"script.note: its value cannot be recorded as JSON: keys"):
+        writer.add("script.note", 0, np.array([{(1, 2): 3}], object))
+
+
+def test_a_recording_that_cannot_be_written_is_told_and_what_was_written_is_kept(
+    tmp_path: Path,
+) -> None:
+    specs = {"arm.angle": SPECS["arm.angle"], "arm.other": SPECS["arm.angle"]}
+    writer = RecordingWriter(tmp_path, specs)
+    (tmp_path / "arm.other").write_text("in the way")
+    for pack in specs:
+        writer.add(pack, 0, np.zeros((2, 2)))
+    with pytest.raises(TroupeError, match=r"cannot be written: File exists. What was written bef"):
+        writer.flush()
+    assert list(read_recording(tmp_path)) == ["arm.angle"]
+
+
+def test_a_folder_of_a_run_that_ended_while_it_wrote_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "arm.angle").mkdir()
+    assert read_recording(tmp_path) == {}

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from troupe.analysis.report import write_report
 from troupe.analysis.runs import read_runs
-from troupe.core.errors import EngineError, FunctionError, UserError
-from troupe.episodes.recording import read_recording
+from troupe.cli import main
+from troupe.core.errors import EngineError, FunctionError, TroupeError, UserError
+from troupe.episodes.recording import RecordingWriter, read_recording
 from troupe.experiments.load import load_experiment
 from troupe.fleet.closed_loop import run_loop
 from troupe.fleet.launch import run_training
@@ -30,8 +33,10 @@ class Plant(Script):
     inputs = {"force": pack(unit="N")}
     outputs = {"position": pack(unit="m", initial=1.0), "velocity": pack(unit="m/s")}
     state = ()
-    def setup(self, die_at_ms=None):
+    def setup(self, die_at_ms=None, leave=False):
         self.die_at_ms = die_at_ms
+        if leave:
+            raise SystemExit(0)
     def step(self, duration_ns):
         if self.die_at_ms is not None and self.time_ns[0] >= self.die_at_ms * 1e6:
             print("the plant explodes", flush=True)
@@ -194,6 +199,12 @@ def test_an_engine_that_dies_is_named_with_its_last_words_and_the_recording_is_k
         ("engines.plant.host=prozess", "engines.plant.host: String should match pattern"),
         ("loop.real_time=0", "loop.real_time: Input should be greater than 0"),
         ("loop.type=evnt", "loop.type: unknown loop 'evnt'. Did you mean 'event'"),
+        ("loop=null", "loop: give a mapping, e.g. {step: 20ms}, not None"),
+        ("loop.real_time=.inf", "loop.real_time: Input should be a finite number"),
+        ("engines={a/b: {type: script, file: engines.py}}", "engines: 'a/b' is no name"),
+        ("engines.plant.parameters.leave=true", "a file of the experiment exits:\n"),
+        ("loop.connections=[{from: plant.position, delivery: once}]", "delivery: once is for pac"),
+        ("loop.connections=[{to: plant.force}, {to: plant.force}]", "'plant.force' stands twice"),
     ],
 )
 def test_bad_input_is_named_and_nothing_is_written(
@@ -203,6 +214,101 @@ def test_bad_input_is_named_and_nothing_is_written(
         run(spring, override)
     assert message in str(error.value)
     assert not (spring.parent / "run").exists()
+
+
+def test_a_function_that_raises_at_the_start_is_wrong_input(spring: Path) -> None:
+    functions = spring.parent / "functions.py"
+    functions.write_text(FUNCTIONS.replace("return -20 * x", "return -20 * y"))
+    with pytest.raises(UserError, match=r"function 'control' raised at 0 s:\n.*\n.*\n(.*\n)?NameE"):
+        run(spring)
+    assert not (spring.parent / "run").exists()
+
+
+def test_a_value_that_an_engine_refuses_in_mid_run_fails_the_run(spring: Path) -> None:
+    engines = spring.parent / "engines.py"
+    engines.write_text(ENGINES.replace('{"force"', '{"note": pack(object), "force"'))
+    functions = spring.parent / "functions.py"
+    note = "@transceiver\ndef note(t: SimulationTime) -> To('plant.note'):\n"
+    functions.write_text(f"{FUNCTIONS}\n{note}    return {{'t': object() if t > 30e6 else t}}\n")
+    with pytest.raises(EngineError, match=r"at 0\.04 s: plant\.note: .* is not JSON"):
+        run(spring, "engines.plant.host=process")
+    summary = RunDirectory.open(spring.parent / "run").read_json("summary.json")
+    assert summary["stop_reason"] == "failed"
+
+
+def test_a_run_that_cannot_be_written_any_more_has_a_summary(
+    spring: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(self: RecordingWriter) -> None:
+        raise TroupeError("no space left")
+
+    monkeypatch.setattr(RecordingWriter, "flush", fill)
+    with pytest.raises(TroupeError, match="no space left"):
+        run(spring)
+    summary = RunDirectory.open(spring.parent / "run").read_json("summary.json")
+    assert (summary["stop_reason"], summary["error"]) == ("failed", "no space left")
+
+
+@pytest.mark.parametrize("how", ["function", "engine", "kill"])
+def test_what_was_kept_of_a_run_that_failed_can_be_replayed(spring: Path, how: str) -> None:
+    functions = spring.parent / "functions.py"
+    if how == "function":
+        raising = "\n@transceiver\ndef late(t: SimulationTime) -> To('plant.force'):\n    "
+        functions.write_text(
+            f"{FUNCTIONS}{raising}return None if t < 50e6 else 1 / (t - 5 * 10**7)\n"
+        )
+        with pytest.raises(FunctionError):
+            run(spring)
+    elif how == "engine":
+        with pytest.raises(EngineError):
+            run(spring, "engines.plant.host=process", "engines.plant.parameters.die_at_ms=50")
+    else:
+        run(spring, "loop.duration=55ms")
+        (spring.parent / "run" / "summary.json").unlink()
+        shorten(spring.parent / "run" / "recording", 50_000_000)
+    replay = replay_run(spring.parent / "run")
+    assert replay.difference is None
+    assert replay.samples == 3 * (5 if how == "kill" else 6)
+
+
+def shorten(recording: Path, until_ns: int) -> None:
+    """Leave out what a run had not yet written when it was killed."""
+    for file in recording.rglob("*.parquet"):
+        table = pq.read_table(file)
+        pq.write_table(table.filter(pc.field("time_ns") < until_ns), file)
+
+
+def test_json_that_differs_is_told(spring: Path) -> None:
+    engines = spring.parent / "engines.py"
+    text = ENGINES.replace('"velocity": pack', '"note": pack(object), "velocity": pack')
+    text = text.replace(
+        "        dt =", "        self.note = [{'n': (1, float('nan'))}]\n        dt ="
+    )
+    engines.write_text(text)
+    run(spring, "loop.duration=50ms", "loop.record.packs=[plant.note]")
+    assert replay_run(spring.parent / "run").difference is None
+    engines.write_text(text.replace("(1, ", "(2, "))
+    difference = replay_run(spring.parent / "run").difference
+    assert difference is not None
+    assert (difference.time_ns, difference.replayed["n"][0]) == (10_000_000, 2)
+    engines.write_text(ENGINES)  # without the pack
+    with pytest.raises(UserError, match=r"loop.record.packs: unknown datapack 'plant.note'"):
+        replay_run(spring.parent / "run")
+
+
+def test_with_json_what_the_users_files_print_is_apart(
+    spring: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions = spring.parent / "functions.py"
+    functions.write_text(FUNCTIONS.replace("return abs", "print('looking')\n    return abs"))
+    arguments = ["run", str(spring), "--json", "--out", str(spring.parent / "run")]
+    monkeypatch.setattr(sys, "argv", ["troupe", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    out, err = capsys.readouterr()
+    assert json.loads(out)["stop_reason"] == "status"
+    assert "looking" in err
 
 
 def test_a_run_without_an_end_is_refused(spring: Path) -> None:

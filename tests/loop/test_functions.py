@@ -5,7 +5,11 @@ import pytest
 
 from tests.loop.conftest import MS, MakeLoop
 from troupe.core.errors import FunctionError, UserError
+from troupe.core.settings import validated
+from troupe.engines.script_settings import ScriptSettings
 from troupe.loop import (
+    ConnectionSettings,
+    FixedStepLoop,
     From,
     InstanceTime,
     IsUpdated,
@@ -18,6 +22,20 @@ from troupe.loop import (
     transceiver,
 )
 from troupe.loop.functions import load_functions
+from troupe.loop.settings import ConnectionEntry
+
+LOG = """
+from troupe.engines.script import Script, pack
+
+class Log(Script):
+    inputs = {"line": pack(object)}
+    outputs = {"shown": pack(object), "num": pack(dtype=int)}
+    state = ()
+
+    def step(self, duration_ns):
+        self.num += 1
+        self.shown = self.line
+"""
 
 
 @transceiver
@@ -180,6 +198,16 @@ def wrong_trigger(x: From("a.steps")) -> To("b.given"): ...
 def foreign(x: From("b.steps")) -> To("a.new"): ...
 @preprocessing(engine="a")
 def taken(x: From("a.steps")) -> To("a.echo"): ...
+@preprocessing(engine="a")
+def taken_input(x: From("a.steps")) -> To("a.given"): ...
+@transceiver
+def wrong_number(x: From("a.pair", shape=3)) -> To("b.given"): ...
+@transceiver
+def wrong_update(x: IsUpdated("a.stepz")) -> To("b.given"): ...
+@transceiver
+def same_memory(x: Memory("m"), y: Memory("m")) -> To("b.given"): ...
+@transceiver
+def wrong_memory(x: Memory("m", shape=2, initial=(1, 2, 3))) -> To("b.given"): ...
 
 
 @pytest.mark.parametrize(
@@ -194,6 +222,11 @@ def taken(x: From("a.steps")) -> To("a.echo"): ...
         (wrong_trigger, "function 'wrong_trigger': unknown engine 'z'"),
         (foreign, "reads from its own engine 'a' only, not 'b.steps'"),
         (taken, "'a.echo' is the engine's own"),
+        (taken_input, "'a.given' is the engine's own"),
+        (wrong_number, "'a.pair' has the shape (2,), not (3,)"),
+        (wrong_update, "unknown datapack to read 'a.stepz'"),
+        (same_memory, "'y': there is another memory 'same_memory.m'"),
+        (wrong_memory, "the memory cannot be made: could not broadcast"),
     ],
 )
 def test_what_does_not_fit_is_an_error_before_anything_runs(
@@ -241,6 +274,9 @@ def test_a_function_that_raises_is_told_with_its_own_lines_and_the_time(
         ("def f(x: int) -> To('b.given'): ...", "argument 'x' says not where it comes from"),
         ("def f(x: From('a.steps')): ...", "its result says not where it goes"),
         ("def f(x): ...", "argument 'x' says not where"),
+        ("def f(*, x: From('a.steps')) -> To('b.given'): ...", "argument 'x': write it without *"),
+        ("def f(x: From('steps')) -> To('b.given'): ...", "'steps' is no datapack: write 'eng"),
+        ("def f(x: From(3)) -> To('b.given'): ...", "3 is no datapack"),
         ("def f(:", "SyntaxError"),
     ],
 )
@@ -264,3 +300,131 @@ def test_a_file_without_functions_and_two_status_functions_are_refused(tmp_path:
     file.write_text(f"{one}@status\ndef stop() -> bool: return True\n")
     with pytest.raises(UserError, match="one status function at most, not end, stop"):
         load_functions([file], "loop.functions")
+
+
+def test_a_name_is_that_of_one_function(tmp_path: Path) -> None:
+    source = (
+        "from troupe.loop import From, Memory, To, transceiver\n"
+        "@transceiver\n"
+        "def add(x: From('a.steps'), m: Memory('m')) -> To('b.given'): ...\n"
+    )
+    files = [tmp_path / "one.py", tmp_path / "two.py"]
+    for file in files:
+        file.write_text(f"{source}same = add\n")
+    assert [f.name for f in load_functions(files[:1], "loop.functions")] == ["add"]
+    with pytest.raises(UserError, match=r"two functions are called 'add', in '.*one.*' and '.*two"):
+        load_functions(files, "loop.functions")
+
+
+def test_what_a_function_reads_it_cannot_change(make_loop: MakeLoop) -> None:
+    @transceiver
+    def shift(steps: From("a.steps")) -> To("b.given"):
+        steps += 1
+        return steps
+
+    with pytest.raises(FunctionError, match=r"steps \+= 1\n(.*\n)?ValueError: .*read-only"):
+        make_loop(shift).synchronise()
+
+
+@pytest.mark.parametrize("result", ["no", np.nan, 1])
+def test_a_status_function_returns_a_bool(make_loop: MakeLoop, result: object) -> None:
+    @status
+    def done(steps: From("a.steps")) -> object:
+        return result
+
+    with pytest.raises(FunctionError, match="function 'done' must return a bool"):
+        make_loop(done).synchronise()
+
+
+@pytest.mark.parametrize("result", [3.0, (1.0,), (1.0, 2.0, 3.0)])
+def test_as_many_results_as_targets(make_loop: MakeLoop, result: object) -> None:
+    @transceiver
+    def send(steps: From("a.steps")) -> tuple[To("b.given"), To("a.given")]:
+        return result
+
+    with pytest.raises(UserError, match="must be a tuple of 2 results, not "):
+        make_loop(send).synchronise()
+
+
+def test_a_function_that_exits_is_told_like_one_that_raises(make_loop: MakeLoop) -> None:
+    @transceiver
+    def leave(steps: From("a.steps")) -> To("b.given"):
+        raise SystemExit(0)
+
+    with pytest.raises(FunctionError, match=r"'leave' raised at 0 s:\n.*\n.*\nSystemExit: 0"):
+        make_loop(leave).synchronise()
+
+
+def test_preprocessing_gives_the_same_shape_and_dtype_each_time(make_loop: MakeLoop) -> None:
+    @preprocessing(engine="a")
+    def change(steps: From("a.steps")) -> To("a.new"):
+        return steps if steps[0] < 2 else np.zeros((1, 2))
+
+    loop = make_loop(change)
+    with pytest.raises(FunctionError, match=r"'a.new' had the shape \(1,\) and dtype float64"):
+        loop.advance_to(30 * MS)
+
+
+def test_preprocessing_keeps_a_copy_of_what_it_returned(make_loop: MakeLoop) -> None:
+    buffer = np.zeros(1)
+
+    @preprocessing(engine="a")
+    def again(steps: From("a.steps")) -> To("a.new"):
+        buffer[:] = steps
+        return buffer
+
+    @transceiver(engine="b")
+    def send(new: From("a.new")) -> To("b.given"):
+        buffer[:] = -1
+        return new
+
+    loop = make_loop(again, send)
+    loop.advance_to(20 * MS)
+    assert loop.world.read("b.echo").tolist() == [1]
+
+
+def test_two_delays_of_a_pack_in_one_function(make_loop: MakeLoop) -> None:
+    seen = []
+
+    @transceiver
+    def look(
+        late: From("a.time_ms", connection=ConnectionSettings(delay="10ms")),
+        later: From("a.time_ms", connection=ConnectionSettings(delay="20ms")),
+    ) -> To("b.given"):
+        seen.append((float(late[0]), float(later[0])))
+
+    make_loop(look).advance_to(41 * MS)
+    assert seen[-1] == (30, 20)
+
+
+def test_json_between_engines_is_part_of_snapshots(tmp_path: Path) -> None:
+    (tmp_path / "log.py").write_text(LOG)
+    settings = validated(ScriptSettings, {"type": "script", "file": tmp_path / "log.py"})
+
+    @preprocessing(engine="log")
+    def note(num: From("log.num")) -> To("log.note"):
+        return np.array([{"n": int(num[0]), "word": "ü"}], object)
+
+    @transceiver
+    def tell(note: From("log.note"), last: Memory("last", dtype=object)) -> To("log.line"):
+        last[0] = note[0]
+        return last
+
+    delay = validated(ConnectionEntry, {"to": "log.line", "delay": "15ms"})
+    loop = FixedStepLoop(
+        {"log": settings.build("log", 1, 1)},
+        10 * MS,
+        functions=[note, tell],
+        connections=[delay],
+    )
+    loop.reset([0])
+    loop.refresh()
+    loop.advance_to(40 * MS)
+    snapshot = loop.snapshot()
+    assert not any(values.dtype.hasobject for values in snapshot.values())
+    loop.advance_to(80 * MS)
+    shown = loop.world.read("log.shown").tolist()
+    assert shown == [{"n": 5, "word": "ü"}]
+    loop.restore(snapshot)
+    loop.advance_to(80 * MS)
+    assert loop.world.read("log.shown").tolist() == shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,5 +164,5 @@ def _differing(expected: npt.NDArray[Any], value: npt.NDArray[Any]) -> npt.NDArr
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of numbers and lists, as JSON has them."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    """Return a value as JSON has it, which does not change any more."""
+    return json.loads(json_text(value))

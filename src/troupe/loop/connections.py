@@ -12,6 +12,7 @@ from pydantic import Field
 from troupe.core.arrays import ArraySpec, Ids
 from troupe.core.seeding import Streams
 from troupe.core.settings import Duration, Settings
+from troupe.loop.stored import restore_stored, stored
 
 DRAWS = 256
 """Random numbers that a connection draws at once for each instance."""
@@ -116,15 +117,15 @@ class Line:
 
     def snapshot(self) -> dict[str, npt.NDArray[Any]]:
         """Return the line's state, arrays that lead with the instances."""
-        return {name: getattr(self, f"_{name}").copy() for name in _STATE} | {
-            "value": self.value.copy()
+        return {name: stored(getattr(self, f"_{name}")) for name in _STATE} | {
+            "value": stored(self.value)
         }
 
     def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
         """Return to a snapshot's state."""
         for name in _STATE:
-            getattr(self, f"_{name}")[...] = snapshot[name]
-        self.value[...] = snapshot["value"]
+            restore_stored(getattr(self, f"_{name}"), snapshot[name])
+        restore_stored(self.value, snapshot["value"])
         if self._is_random:
             for instance in self._rows[self._sent % DRAWS != 0]:
                 self._draw(int(instance))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from troupe.core.arrays import ArraySpec
 from troupe.core.errors import UserError
+from troupe.loop.stored import restore_stored, stored
 
 
 class Derived:
@@ -61,6 +63,19 @@ class Derived:
                 f"{array.shape} and {array.dtype}."
             )
         self.value = array
+
+    def snapshot(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the newest value, if there is one; JSON under another name than numbers."""
+        if self.value is None:
+            return {}
+        return {"json" if self.value.dtype.hasobject else "value": stored(self.value)}
+
+    def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Return to a snapshot's value."""
+        for name, value in snapshot.items():
+            array = np.empty(len(value), object) if name == "json" else np.empty_like(value)
+            restore_stored(array, value)
+            self.value = array
 
     def read(self, where: str) -> npt.NDArray[Any]:
         """Return the newest value.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from troupe.core.arrays import ArraySpec, Ids
 from troupe.core.errors import UserError
 from troupe.loop.connections import ConnectionSettings, Line
+from troupe.loop.stored import restore_stored, stored
 
 Write = Callable[..., None]
 
@@ -92,12 +93,13 @@ class Slot:
         """Return the slot's state, arrays that lead with the instances."""
         is_new = np.full(len(self.value), self._is_new)
         line = self._line.snapshot() if self._line is not None else {}
-        own = {"value": self.value.copy(), "full": self._full.copy(), "is_new": is_new}
+        own = {"value": stored(self.value), "full": self._full.copy(), "is_new": is_new}
         return own | under("line", line)
 
     def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
         """Return to a snapshot's state."""
-        self.value[...], self._full[...] = snapshot["value"], snapshot["full"]
+        restore_stored(self.value, snapshot["value"])
+        self._full[...] = snapshot["full"]
         self._is_all_full, self._is_new = bool(self._full.all()), bool(snapshot["is_new"][0])
         if self._line is not None:
             self._line.restore(own_keys(snapshot, "line"))

@@ -31,6 +31,7 @@ from troupe.loop.functions import (
 from troupe.loop.schedule import Timing
 from troupe.loop.settings import ConnectionEntry
 from troupe.loop.slots import Slot, own_keys, under
+from troupe.loop.stored import restore_stored, stored
 
 ORDER = ("preprocessing", "transceiver", "status")
 
@@ -202,22 +203,22 @@ class Wiring:
     def snapshot(self) -> dict[str, npt.NDArray[Any]]:
         """Return the state of memories and connections, arrays that lead with the instances."""
         arrays = {"start_ns": self._start_ns.copy()}
-        arrays |= under("memory", {k: values.copy() for k, (_, values) in self._memories.items()})
-        derived = {k: d.value for k, d in self._derived.items() if d.value is not None}
-        arrays |= under("derived", {k: value.copy() for k, value in derived.items()})
+        arrays |= under("memory", {k: stored(values) for k, (_, values) in self._memories.items()})
         for name, (_, line) in self._lines.items():
             arrays |= under(f"line/{name}", line.snapshot())
         for name, slot in self._slots.items():
             arrays |= under(f"slot/{name}", slot.snapshot())
+        for name, derived in self._derived.items():
+            arrays |= under(f"derived/{name}", derived.snapshot())
         return arrays
 
     def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
         """Return to a snapshot's state."""
         self._start_ns[...] = snapshot["start_ns"]
         for name, (_, values) in self._memories.items():
-            values[...] = snapshot[f"memory/{name}"]
-        for name, value in own_keys(snapshot, "derived").items():
-            self._derived[name].fill(value)
+            restore_stored(values, snapshot[f"memory/{name}"])
+        for name, derived in self._derived.items():
+            derived.restore(own_keys(snapshot, f"derived/{name}"))
         for name, (_, line) in self._lines.items():
             line.restore(own_keys(snapshot, f"line/{name}"))
         for name, slot in self._slots.items():
