@@ -31,6 +31,11 @@ def test_a_delay_on_the_way_to_a_function(make_loop: MakeLoop) -> None:
     assert echoes(loop, 5)[:, 0].tolist() == [1, 1, 1, 2, 3]
 
 
+def test_a_delay_of_nothing_is_none(make_loop: MakeLoop) -> None:
+    loop = make_loop(forward, connections=[{"to": "b.given", "delay": "0ms", "jitter": "0.0s"}])
+    assert echoes(loop, 3)[:, 0].tolist() == [1, 2, 3]
+
+
 def test_a_delay_between_two_synchronisations_lasts_until_the_next(make_loop: MakeLoop) -> None:
     loop = make_loop(forward, connections=[{"to": "b.given", "delay": "11ms"}])
     assert echoes(loop, 4)[:, 0].tolist() == [0, 0, 1, 2]

@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from typing import Any
 
 from rich.console import Console
@@ -28,6 +28,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def users_output(as_json: bool) -> AbstractContextManager[Any]:
+    """Keep what the user's own files print apart from the JSON object."""
+    return redirect_stdout(sys.stderr if as_json else sys.stdout)
 
 
 def describe(row: Mapping[str, float]) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from troupe.cli.output import console, print_json
+from troupe.cli.output import console, print_json, users_output
 from troupe.core.time import NANOSECONDS
 
 
@@ -18,7 +19,8 @@ def replay(
     """Run a recorded run again from its seed; the first difference, if any, is an error."""
     from troupe.fleet.replay import replay_run
 
-    found = replay_run(run)
+    with users_output(as_json):
+        found = replay_run(run)
     time_s = found.time_ns / NANOSECONDS["s"]
     if as_json:
         difference = None if found.difference is None else vars(found.difference)
@@ -29,6 +31,6 @@ def replay(
             f"the same: {found.samples:,} samples of {len(found.packs)} packs over {time_s:g} s"
         )
     else:
-        console.print(f"[bold]{found.difference}[/]")
+        console.print(escape(str(found.difference)), style="bold", soft_wrap=True)
     if found.difference is not None:
         raise typer.Exit(1)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 
-from troupe.cli.output import console, print_json
+from troupe.cli.output import console, print_json, users_output
 from troupe.cli.source import describe_experiment, new_run_path
 from troupe.core import plugins
 from troupe.core.errors import UserError
@@ -68,7 +67,7 @@ def run(
     from troupe.fleet.closed_loop import run_loop
 
     path = out or new_run_path(experiment.name)
-    with _progress(quiet=as_json) as report, _users_output(as_json):
+    with _progress(quiet=as_json) as report, users_output(as_json):
         summary = run_loop(experiment, path, force=force, report=report)
     if as_json:
         print_json(summary)
@@ -82,17 +81,12 @@ def _run_foreign(path: Path, overrides: list[str], as_json: bool) -> None:
         raise UserError(
             f"'{path}' is an NRP-core configuration: pip install troupe-nrp, which runs them."
         )
-    with _users_output(as_json):
+    with users_output(as_json):
         summary = plugins.load("troupe.formats", "nrp")(path, overrides)
     if as_json:
         print_json(summary)
     else:
         console.print(f"ran {summary['time_s']:g} s of simulated time: {summary['stop_reason']}")
-
-
-def _users_output(as_json: bool) -> AbstractContextManager[Any]:
-    """Keep what the user's own files print apart from the JSON object."""
-    return redirect_stdout(sys.stderr if as_json else sys.stdout)
 
 
 def _print_resolved(resolved: dict[str, Any], as_json: bool) -> None:

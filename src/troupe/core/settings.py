@@ -6,6 +6,7 @@ part and can be imported without the part's simulator or learner.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -79,6 +80,15 @@ Duration = Annotated[
     int, BeforeValidator(_accept_duration), PlainSerializer(format_duration, return_type=str)
 ]
 """Whole nanoseconds, written with a unit: "20ms"."""
+
+
+def _none_for_zero(value: Any) -> Any:
+    is_zero = isinstance(value, str) and re.fullmatch(r"\s*0+(\.0*)?\s*[a-z]+\s*", value)
+    return None if is_zero else value
+
+
+DurationOrNone = Annotated[Duration | None, BeforeValidator(_none_for_zero)]
+"""A duration that may be none, also written as 0 with a unit."""
 
 Timestep = Annotated[
     Fraction, BeforeValidator(_timestep), PlainSerializer(format_timestep, return_type=str)

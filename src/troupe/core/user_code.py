@@ -36,7 +36,10 @@ def load_file(path: Path, where: str) -> ModuleType:
         sys.path.append(folder)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except UserError as error:  # a decorator of ours says what is wrong
+        sys.modules.pop(name, None)
+        raise UserError(f"{where}: '{path}': {error}") from error
+    except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
         raise UserError(f"{where}: '{path}' raised:\n{user_traceback(error)}") from error
     return module

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from troupe.core.arrays import ArraySpec, Ids
 from troupe.core.errors import unknown
-from troupe.core.settings import Duration, Settings
+from troupe.core.settings import Duration, DurationOrNone, Settings
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class EngineSettings(Settings):
 
     type: str
     sync: Duration | None = None
-    phase: Duration | None = None
+    phase: DurationOrNone = None
     timeout: Duration | None = None
     host: Host = "here"
 

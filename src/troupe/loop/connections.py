@@ -11,7 +11,7 @@ from pydantic import Field
 
 from troupe.core.arrays import ArraySpec, Ids
 from troupe.core.seeding import Streams
-from troupe.core.settings import Duration, Settings
+from troupe.core.settings import DurationOrNone, Settings
 from troupe.loop.stored import restore_stored, stored
 
 DRAWS = 256
@@ -32,8 +32,8 @@ class ConnectionSettings(Settings):
     """
 
     delivery: Literal["latch", "once"] = "latch"
-    delay: Duration | None = None
-    jitter: Duration | None = None
+    delay: DurationOrNone = None
+    jitter: DurationOrNone = None
     dropout: float = Field(0.0, ge=0.0, le=1.0)
 
     @property
