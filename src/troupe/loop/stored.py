@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from troupe.core.errors import UserError
-from troupe.engines.host.messages import to_json
+from troupe.core.plain_json import to_json
 
 
 def stored(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

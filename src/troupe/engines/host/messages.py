@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from troupe.core.arrays import Ids
+from troupe.core.plain_json import to_json
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -83,15 +84,6 @@ def from_bytes(data: bytes) -> Message:
     return decode(view[start:end], view[end:])
 
 
-def to_json(value: Any) -> str:
-    """Return the JSON of a value; arrays and numbers of numpy become lists and numbers.
-
-    Raises:
-        TypeError: if the value holds anything else.
-    """
-    return json.dumps(value, separators=(",", ":"), default=_plain)
-
-
 def object_array(values: list[Any]) -> npt.NDArray[Any]:
     """Return an array of objects, (len(values),), also where the values are lists."""
     array = np.empty(len(values), object)
@@ -119,9 +111,3 @@ def split(prefix: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays whose names begin with a prefix, without it."""
     start = f"{prefix}/"
     return {n.removeprefix(start): array for n, array in arrays.items() if n.startswith(start)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(f"{value!r} is not JSON")

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from troupe.core.arrays import ArraySpec, Ids
 from troupe.core.errors import UserError
+from troupe.core.plain_json import to_json
 from troupe.engines.base import Engine
-from troupe.engines.host.messages import Message, ids_from_json, ids_to_json, object_array, to_json
+from troupe.engines.host.messages import Message, ids_from_json, ids_to_json, object_array
 
 
 class WriteLog:
