@@ -110,3 +110,12 @@ def test_a_recording_that_cannot_be_written_is_told_and_what_was_written_is_kept
 def test_a_folder_of_a_run_that_ended_while_it_wrote_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "arm.angle").mkdir()
     assert read_recording(tmp_path) == {}
+
+
+def test_json_lists_of_one_length_are_values_too(tmp_path: Path) -> None:
+    writer = RecordingWriter(tmp_path, {"script.note": SPECS["script.note"]})
+    values: Any = np.empty(2, object)
+    values[0], values[1] = [1, 2], [3, 4]
+    writer.add("script.note", 0, values)
+    writer.flush()
+    assert read_recording(tmp_path)["script.note"].values.tolist() == [[[1, 2], [3, 4]]]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -20,6 +21,14 @@ PLAIN_EVERY_S = 5.0
 def print_json(value: Any) -> None:
     """Print one JSON object, alone, on standard output; numbers that are not finite as null."""
     sys.stdout.write(json.dumps(_finite(value), allow_nan=False) + "\n")
+
+
+def print_description(description: Mapping[str, Any], as_json: bool) -> None:
+    """Print a resolved description on standard output, as YAML or one JSON object."""
+    if as_json:
+        print_json(description)
+    else:
+        print(yaml.safe_dump(dict(description), sort_keys=False), end="")
 
 
 def _finite(value: Any) -> Any:

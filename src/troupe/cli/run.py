@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
-from troupe.cli.output import console, print_json, users_output
+from troupe.cli.output import console, print_description, print_json, users_output
 from troupe.cli.source import describe_experiment, new_run_path
 from troupe.core import plugins
 from troupe.core.errors import UserError
@@ -62,7 +61,7 @@ def run(
         return
     experiment = build_experiment(describe_experiment(source, None, [*(overrides or []), *given]))
     if dry_run:
-        _print_resolved(experiment.resolved(), as_json)
+        print_description(experiment.resolved(), as_json)
         return
     from troupe.fleet.closed_loop import run_loop
 
@@ -87,13 +86,6 @@ def _run_foreign(path: Path, overrides: list[str], as_json: bool) -> None:
         print_json(summary)
     else:
         console.print(f"ran {summary['time_s']:g} s of simulated time: {summary['stop_reason']}")
-
-
-def _print_resolved(resolved: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(resolved)
-    else:
-        print(yaml.safe_dump(resolved, sort_keys=False), end="")
 
 
 def _print_summary(summary: dict[str, Any]) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-import yaml
 
-from troupe.cli.output import print_json
+from troupe.cli.output import print_description, print_json
 from troupe.cli.source import describe_experiment
 from troupe.core import plugins
 from troupe.experiments.load import build_experiment, catalog_names, load_experiment
@@ -44,7 +43,4 @@ def show(
 ) -> None:
     """Print an experiment as it will run, with every default written out."""
     resolved = build_experiment(describe_experiment(source, env, overrides or [])).resolved()
-    if as_json:
-        print_json(resolved)
-    else:
-        print(yaml.safe_dump(resolved, sort_keys=False), end="")
+    print_description(resolved, as_json)

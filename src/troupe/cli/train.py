@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
-from troupe.cli.output import console, print_json, training_progress
+from troupe.cli.output import console, print_description, print_json, training_progress
 from troupe.cli.source import describe_experiment, new_run_path
 from troupe.core.errors import UserError
 from troupe.experiments.load import Description, apply_overrides, build_experiment
@@ -88,7 +87,7 @@ def _train_one(
     if dry_run:
         check_place(experiment, path, force=place.force, resume=place.resume)
         check_experiment(experiment)
-        _print_resolved(experiment.resolved(), as_json)
+        print_description(experiment.resolved(), as_json)
         return
     with training_progress(experiment.steps, quiet=as_json) as show:
         summary = run_training(
@@ -125,13 +124,6 @@ def _describe(
     return combinations(describe_experiment(source, env, overrides))
 
 
-def _print_resolved(resolved: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(resolved)
-    else:
-        print(yaml.safe_dump(resolved, sort_keys=False), end="")
-
-
 def _sweep(
     descriptions: dict[str, Description],
     place: Place,
@@ -146,7 +138,7 @@ def _sweep(
     experiments = check_sweep(descriptions, path, force=force, resume=resume)
     if dry_run:
         resolved = {name: experiment.resolved() for name, experiment in experiments.items()}
-        _print_resolved({"runs": resolved}, as_json)
+        print_description({"runs": resolved}, as_json)
         return
     summaries = run_sweep(experiments, path, force=force, resume=resume, report=console.print)
     report = _write_report([path], path / "report.html", price_per_hour)

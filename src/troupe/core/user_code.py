@@ -14,6 +14,9 @@ from troupe.core.errors import UserError, unknown
 
 Base = TypeVar("Base")
 
+_importable: list[Path] = []
+"""The users' folders on the import path."""
+
 
 def load_file(path: Path, where: str) -> ModuleType:
     """Return the module of a Python file, executed anew; its folder can be imported from.
@@ -31,9 +34,7 @@ def load_file(path: Path, where: str) -> ModuleType:
         raise UserError(f"{where}: '{path}' is not a Python file.")
     module = module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and annotations look their module up
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
+    make_importable(path.parent)
     try:
         spec.loader.exec_module(module)
     except UserError as error:  # a decorator of ours says what is wrong
@@ -43,6 +44,24 @@ def load_file(path: Path, where: str) -> ModuleType:
         sys.modules.pop(name, None)
         raise UserError(f"{where}: '{path}' raised:\n{user_traceback(error)}") from error
     return module
+
+
+def make_importable(folder: Path) -> None:
+    """Let Python files of a user's folder be imported, before those of folders given earlier.
+
+    A module of the same name that came from another such folder is forgotten, so that two
+    experiments of one process may both have, say, a file `helpers.py`.
+    """
+    if folder in _importable:
+        _importable.remove(folder)
+        sys.path.remove(str(folder))
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and Path(file).parent in _importable and (folder / f"{name}.py").exists():
+            del sys.modules[name]
+    first = min((sys.path.index(str(other)) for other in _importable), default=len(sys.path))
+    sys.path.insert(first, str(folder))
+    _importable.append(folder)
 
 
 def find_in_file(module: ModuleType, name: str, where: str) -> Any:

@@ -26,41 +26,36 @@ class CurrentPack(Settings):
     population: Name
 
 
-class PoissonPack(Settings):
+class SynapsePack(Settings):
+    """What all packs that send spikes to neurons have.
+
+    Attributes:
+        population: a name that the network's function returns.
+        weight: of the synapse; pA (PyNN: nA), or a conductance, as the neuron takes it.
+        delay: of the synapse.
+        receptor: NEST's receptor type, for neurons with several.
+    """
+
+    population: Name
+    weight: float = 1.0
+    delay: Duration = nanoseconds(MILLISECOND_NS)
+    receptor: int = 0
+
+
+class PoissonPack(SynapsePack):
     """To write: the rate (Hz) of Poisson spikes that each neuron receives.
 
     The spikes are Troupe's own: they follow from the instance's seed alone, not from how many
     copies or threads there are.
-
-    Attributes:
-        population: a name that the network's function returns.
-        weight: of the synapse; pA (PyNN: nA), or a conductance, as the neuron takes it.
-        delay: of the synapse.
-        receptor: NEST's receptor type, for neurons with several.
     """
 
     kind: Literal["poisson"]
-    population: Name
-    weight: float = 1.0
-    delay: Duration = nanoseconds(MILLISECOND_NS)
-    receptor: int = 0
 
 
-class InjectPack(Settings):
-    """To write: how many spikes each neuron receives, sent in the next inner step, once.
-
-    Attributes:
-        population: a name that the network's function returns.
-        weight: of the synapse; pA (PyNN: nA), or a conductance, as the neuron takes it.
-        delay: of the synapse.
-        receptor: NEST's receptor type, for neurons with several.
-    """
+class InjectPack(SynapsePack):
+    """To write: how many spikes each neuron receives, sent in the next inner step, once."""
 
     kind: Literal["inject"]
-    population: Name
-    weight: float = 1.0
-    delay: Duration = nanoseconds(MILLISECOND_NS)
-    receptor: int = 0
 
 
 class ParameterPack(Settings):

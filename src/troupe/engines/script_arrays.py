@@ -1,8 +1,7 @@
-"""A script's state as plain arrays: JSON values as bytes, generators as integers."""
+"""Generators of randomness as plain arrays of integers."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,25 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from troupe.core.seeding import Generator
-
-
-def encoded(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a copy of values; of JSON values, their text as UTF-8, padded, (num_instances, ...).
-
-    So a snapshot can be stored without pickle.
-    """
-    if values.dtype.kind != "O":
-        return values.copy()
-    texts = [json.dumps(value).encode() for value in values]
-    length = max(len(text) for text in texts)
-    return np.stack([np.frombuffer(text.ljust(length), np.uint8) for text in texts])
-
-
-def decoded(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> Any:
-    """Return what `encoded` was given."""
-    if dtype.kind != "O":
-        return values
-    return [json.loads(row.tobytes()) for row in values]
 
 
 def generator_states(generators: Sequence[Generator]) -> npt.NDArray[np.uint64]:

@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from troupe.core.arrays import Ids
 from troupe.core.errors import EngineError, UserError
+from troupe.core.json_values import stored, unstored
 from troupe.core.seeding import Streams
 from troupe.core.time import format_duration
 from troupe.core.user_code import user_traceback
 from troupe.engines.base import EngineSpec, Fault, StepCounter, as_indices, check_pack
 from troupe.engines.script import assign
-from troupe.engines.script_arrays import decoded, encoded, generator_states, set_generator_state
+from troupe.engines.script_arrays import generator_states, set_generator_state
 from troupe.engines.script_load import bind_arrays, load_script
 from troupe.engines.script_settings import ScriptSettings
 
@@ -105,7 +106,7 @@ class ScriptEngine:
 
     def snapshot(self) -> Arrays:
         """Return copies of packs, state and generators; JSON as rows of bytes."""
-        arrays = {name: encoded(values) for name, values in self._arrays.items()}
+        arrays = {name: stored(values) for name, values in self._arrays.items()}
         # no name of a script's has a slash
         return arrays | {
             "engine/rng": generator_states(self._script.rng),
@@ -121,7 +122,7 @@ class ScriptEngine:
         """Return packs, state and generators of instances to those of a snapshot."""
         ids = as_indices(instances, self.spec.num_instances)
         for name, values in self._arrays.items():
-            assign(values, decoded(snapshot[name][ids], values.dtype), ids)
+            assign(values, unstored(snapshot[name][ids], values.dtype), ids)
         for i in ids:
             set_generator_state(self._script.rng[i], snapshot["engine/rng"][i])
         self._seeds[ids] = snapshot["engine/seed"][ids]

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from troupe.core.arrays import ArraySpec
 from troupe.core.errors import TroupeError, UserError
+from troupe.core.json_values import object_array
 
 FLUSH_BYTES = 16 * 2**20
 FLUSH_S = 10.0
@@ -139,12 +140,10 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _json_texts(values: npt.NDArray[Any], pack: str) -> npt.NDArray[Any]:
-    texts = np.empty(len(values), object)
     try:
-        texts[:] = [json_text(value) for value in values]
+        return object_array([json_text(value) for value in values])
     except (TypeError, ValueError) as error:
         raise UserError(f"{pack}: its value cannot be recorded as JSON: {error}.") from error
-    return texts
 
 
 def _table(spec: ArraySpec, times: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> pa.Table:
@@ -207,8 +206,7 @@ def _read_pack(folder: Path) -> PackRecording:
     times = table["time_ns"].to_numpy()[::num_instances]
     column = table["value"].combine_chunks()
     if about["dtype"] == "json":
-        values = np.empty(len(column), object)
-        values[:] = [json.loads(text) for text in column.to_pylist()]
+        values = object_array([json.loads(text) for text in column.to_pylist()])
         dtype = np.dtype(object)
     else:
         flat = column.flatten() if shape else column

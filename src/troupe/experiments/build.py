@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from troupe.engines.base import Engine
 from troupe.engines.host import open_engine
@@ -43,26 +44,14 @@ def build_loop(experiment: Experiment, num_instances: int, num_threads: int) -> 
         for name, engine in experiment.engines.items():
             engines[name] = open_engine(engine, name, num_instances, num_threads)
         _check_timings(experiment, engines, timings)
-        loop: Loop
-        if isinstance(settings, EventLoopSettings):
-            loop = EventLoop(
-                engines,
-                settings.step,
-                timings=timings,
-                functions=functions,
-                graph=graph,
-                connections=settings.connections,
-                pacing=Pacing(settings.real_time),
-            )
-        else:
-            loop = FixedStepLoop(
-                engines,
-                settings.step,
-                timings=timings,
-                functions=functions,
-                graph=graph,
-                connections=settings.connections,
-            )
+        loop = _loop_of(experiment)(
+            engines,
+            settings.step,
+            timings=timings,
+            functions=functions,
+            graph=graph,
+            connections=settings.connections,
+        )
         graph.connect()
         return loop
     except BaseException:
@@ -70,6 +59,12 @@ def build_loop(experiment: Experiment, num_instances: int, num_threads: int) -> 
         for opened in engines.values():
             opened.close()
         raise
+
+
+def _loop_of(experiment: Experiment) -> Callable[..., Loop]:
+    if isinstance(experiment.loop, EventLoopSettings):
+        return partial(EventLoop, pacing=Pacing(experiment.loop.real_time))
+    return FixedStepLoop
 
 
 def _graph(experiment: Experiment, functions: Sequence[LoopFunction]) -> GraphRun:

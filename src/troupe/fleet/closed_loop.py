@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from troupe.core import Streams
 from troupe.core.errors import (
@@ -278,11 +275,7 @@ class Execution:
         """
         time_s = self._loop.now_ns / NANOSECONDS["s"]
         self._num_faults += len(faults)
-        with (run.path / "faults.jsonl").open("a") as file:
-            for fault in faults:
-                state = {k: np.asarray(v).tolist() for k, v in fault.last_state.items()}
-                line = {"time_s": time_s, "instance": fault.instance, "reason": fault.reason}
-                file.write(json.dumps({**line, "last_state": state}) + "\n")
+        run.append_json("faults.jsonl", [{"time_s": time_s, **vars(fault)} for fault in faults])
         if self._loop.num_instances == 1:
             raise EngineError(f"the simulation failed at {time_s:g} s: {faults[0].reason}.")
 

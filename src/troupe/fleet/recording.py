@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -75,13 +74,9 @@ class Recorder:
 
     def _append_faults(self, faults: Sequence[FaultRecord]) -> None:
         """Append the engines' failures to ``faults.jsonl``, with what reproduces them."""
-        if not faults:
-            return
-        with (self._run.path / "faults.jsonl").open("a") as file:
-            for fault in faults:
-                state = {name: values.tolist() for name, values in fault.last_state.items()}
-                described = {"seed": self._seed, **vars(fault), "last_state": state}
-                file.write(json.dumps(described) + "\n")
+        if faults:
+            lines = [{"seed": self._seed, **vars(fault)} for fault in faults]
+            self._run.append_json("faults.jsonl", lines)
 
     def _write_events(self, row: Mapping[str, Any]) -> None:
         values = [

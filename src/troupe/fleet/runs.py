@@ -9,7 +9,7 @@ import platform
 import shutil
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +26,7 @@ from safetensors.numpy import load_file, save_file
 
 from troupe.core.errors import UserError
 from troupe.core.files import directory_atomic, write_atomic
+from troupe.core.json_values import to_json
 from troupe.core.machine import num_cores
 from troupe.episodes import EpisodeTable
 from troupe.experiments.load import build_experiment
@@ -112,6 +113,11 @@ class RunDirectory:
         path = self.path / name
         content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         return content
+
+    def append_json(self, name: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Append objects to a file of the run, a line each; numpy's arrays become lists."""
+        with (self.path / name).open("a") as file:
+            file.writelines(f"{to_json(line)}\n" for line in lines)
 
     def write_table(self, name: str, columns: Arrays) -> None:
         """Write a Parquet file of the run."""

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from troupe.core.errors import UserError
 from troupe.core.time import format_duration
 from troupe.engines.base import ConcurrentEngine, Engine
+from troupe.loop.members import Member
 from troupe.loop.schedule import Timing
 
 
@@ -37,25 +38,25 @@ class EventMember:
         """Take an idle engine."""
         self.name = name
         self.engine = engine
-        self._concurrent = engine if isinstance(engine, ConcurrentEngine) else None
+        self._member = Member(name, engine)
         self._poll = engine.poll if isinstance(engine, PollableEngine) else lambda: True
         self._timing = timing
-        self.is_concurrent = self._concurrent is not None
+        self.is_concurrent = self._member.is_concurrent
         self.restart()
 
     def restart(self) -> None:
         """Return to the start, idle."""
         self.num_late = self._num_advances = 0
-        self._ahead_ns = self._due_ns = self.grace_ns = 0
+        self._due_ns = self.grace_ns = 0
+        self._member.forget()
 
     def start(self, now_ns: int, grace_ns: int) -> None:
         """Let the engine advance by its sync, or to its phase at first."""
         self.grace_ns = grace_ns
-        self._ahead_ns = self._timing.sync_ns if self._num_advances else self._timing.next_ns(0)
-        self._due_ns = now_ns + self._ahead_ns
+        ahead_ns = self._timing.sync_ns if self._num_advances else self._timing.next_ns(0)
+        self._due_ns = now_ns + ahead_ns
         self._num_advances += 1
-        if self._concurrent is not None:
-            self._concurrent.begin(self._ahead_ns)
+        self._member.start(ahead_ns)
 
     def is_due(self, now_ns: int) -> bool:
         """Return whether the advance should be over."""
@@ -63,17 +64,11 @@ class EventMember:
 
     def is_done(self) -> bool:
         """Return whether nobody would have to wait for its results."""
-        return not self._ahead_ns or not self.is_concurrent or self._poll()
+        return self._member.is_idle or not self.is_concurrent or self._poll()
 
     def complete(self) -> None:
         """Wait until the engine has advanced by what it was started for."""
-        ahead_ns, self._ahead_ns = self._ahead_ns, 0
-        if not ahead_ns:
-            return
-        if self._concurrent is not None:
-            self._concurrent.finish()
-        else:
-            self.engine.advance(ahead_ns)
+        self._member.complete()
 
 
 def check_timings(timings: Mapping[str, Timing], step_ns: int) -> None:

@@ -259,30 +259,60 @@ def _decorate(
 def _parse(kind: Kind, call: Callable[..., Any]) -> LoopFunction:
     where = f"function '{call.__name__}'"
     signature = inspect.signature(call, eval_str=True)
-    arguments: dict[str, Argument] = {}
+    arguments: dict[str, Argument] = annotated_arguments(
+        signature,
+        _ARGUMENT_TYPES,
+        where,
+        "From('engine.pack'), IsUpdated('engine.pack'), Memory('name'), SimulationTime, "
+        "Iteration or InstanceTime",
+    )
+    results: tuple[To, ...] = ()
+    if kind != "status":
+        targets = "-> To('engine.pack'), or -> tuple[To(...), To(...)]"
+        results = annotated_results(signature.return_annotation, (To,), where, targets)
+    return LoopFunction(call, kind, None, arguments, results)
+
+
+def annotated_arguments(
+    signature: inspect.Signature, types: tuple[type, ...], where: str, words: str
+) -> dict[str, Any]:
+    """Return a function's annotations by argument.
+
+    Args:
+        signature: of the function.
+        types: whose objects are annotations, besides the classes of time and iteration.
+        where: the function, for the message.
+        words: the annotations there are, for the message.
+
+    Raises:
+        UserError: if an argument has none of them, or cannot be given by position.
+    """
+    found = {}
     for name, parameter in signature.parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             raise UserError(f"{where}: argument '{name}': write it without *.")
         annotation = parameter.annotation
-        if not isinstance(annotation, _ARGUMENT_TYPES) and annotation not in _ARGUMENT_CLASSES:
+        if not isinstance(annotation, types) and annotation not in _ARGUMENT_CLASSES:
             raise UserError(
                 f"{where}: argument '{name}' says not where it comes from: annotate it with "
-                "From('engine.pack'), IsUpdated('engine.pack'), Memory('name'), SimulationTime, "
-                "Iteration or InstanceTime."
+                f"{words}."
             )
-        arguments[name] = annotation
-    results = _results(signature.return_annotation, where) if kind != "status" else ()
-    return LoopFunction(call, kind, None, arguments, results)
+        found[name] = annotation
+    return found
 
 
-def _results(annotation: Any, where: str) -> tuple[To, ...]:
+def annotated_results(
+    annotation: Any, types: tuple[type, ...], where: str, words: str
+) -> tuple[Any, ...]:
+    """Return the annotations of a function's results, one or a tuple's.
+
+    Raises:
+        UserError: if one is of none of the types.
+    """
     several = isinstance(annotation, GenericAlias) and annotation.__origin__ is tuple
     results = annotation.__args__ if several else (annotation,)
-    if not all(isinstance(result, To) for result in results):
-        raise UserError(
-            f"{where}: its result says not where it goes: annotate it with -> To('engine.pack'), "
-            "or -> tuple[To(...), To(...)]."
-        )
+    if not all(isinstance(result, types) for result in results):
+        raise UserError(f"{where}: its result says not where it goes: annotate it with {words}.")
     return tuple(results)
 
 

@@ -21,21 +21,31 @@ class Member:
         """Take an idle engine."""
         self.name = name
         self.engine = engine
-        self.is_concurrent = isinstance(engine, ConcurrentEngine)
+        self._concurrent = engine if isinstance(engine, ConcurrentEngine) else None
+        self.is_concurrent = self._concurrent is not None
+        self._ahead_ns = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return not self._ahead_ns
+
+    def forget(self) -> None:
+        """Forget what the engine was started for."""
         self._ahead_ns = 0
 
     def start(self, duration_ns: int) -> None:
         """Let the engine advance by a time."""
         self._ahead_ns = duration_ns
-        if self.is_concurrent:
-            self.engine.begin(duration_ns)  # type: ignore[attr-defined]
+        if self._concurrent is not None:
+            self._concurrent.begin(duration_ns)
 
     def complete(self) -> None:
         """Wait until the engine has advanced by the time it was started for."""
         ahead_ns, self._ahead_ns = self._ahead_ns, 0
         if not ahead_ns:
             return
-        if self.is_concurrent:
-            self.engine.finish()  # type: ignore[attr-defined]
+        if self._concurrent is not None:
+            self._concurrent.finish()
         else:
             self.engine.advance(ahead_ns)

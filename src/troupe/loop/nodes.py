@@ -21,7 +21,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from types import GenericAlias
 from typing import Any, Literal, get_args, overload
 
 import numpy as np
@@ -36,6 +35,8 @@ from troupe.loop.functions import (
     Memory,
     SimulationTime,
     To,
+    annotated_arguments,
+    annotated_results,
 )
 
 Runs = Literal["on-new-message", "always"]
@@ -161,7 +162,6 @@ Input = Source | New | All | Previous | Timeless
 Output = Out | To | Publish | Every
 
 _INPUT_TYPES = (From, Node, Message, New, All, Previous, IsUpdated, Memory)
-_INPUT_CLASSES = (SimulationTime, Iteration, InstanceTime)
 _OUTPUT_TYPES = (Out, To, Publish, Every)
 
 
@@ -216,17 +216,14 @@ def _parse(call: Callable[..., Any], runs: Runs) -> NodeFunction:
     if runs not in get_args(Runs):
         raise UserError(f"{where}: runs: 'on-new-message' or 'always', not {runs!r}.")
     signature = inspect.signature(call, eval_str=True)
-    inputs: dict[str, Input] = {}
-    for name, parameter in signature.parameters.items():
-        annotation = parameter.annotation
-        if not isinstance(annotation, _INPUT_TYPES) and annotation not in _INPUT_CLASSES:
-            raise UserError(
-                f"{where}: argument '{name}' says not where it comes from: annotate it with "
-                "From('engine.pack'), Node('name'), Message('port:topic'), New or All of these, "
-                "Previous('name'), Memory('name'), IsUpdated('engine.pack'), SimulationTime, "
-                "Iteration or InstanceTime."
-            )
-        inputs[name] = annotation
+    inputs: dict[str, Input] = annotated_arguments(
+        signature,
+        _INPUT_TYPES,
+        where,
+        "From('engine.pack'), Node('name'), Message('port:topic'), New or All of these, "
+        "Previous('name'), Memory('name'), IsUpdated('engine.pack'), SimulationTime, "
+        "Iteration or InstanceTime",
+    )
     outputs = _outputs(signature.return_annotation, where)
     made = NodeFunction(call, "transceiver", inputs=inputs, outputs=outputs, runs=runs)
     if runs == "on-new-message" and not made.sources:
@@ -237,12 +234,8 @@ def _parse(call: Callable[..., Any], runs: Runs) -> NodeFunction:
 def _outputs(annotation: Any, where: str) -> tuple[Output, ...]:
     if annotation is None:
         return ()
-    several = isinstance(annotation, GenericAlias) and annotation.__origin__ is tuple
-    outputs = annotation.__args__ if several else (annotation,)
-    if not all(isinstance(output, _OUTPUT_TYPES) for output in outputs):
-        raise UserError(
-            f"{where}: its result says not where it goes: annotate it with -> Out('name'), "
-            "To('engine.pack'), Publish('port:topic'), Every(5, To(...)), a tuple[...] of these, "
-            "or None."
-        )
-    return tuple(outputs)
+    targets = (
+        "-> Out('name'), To('engine.pack'), Publish('port:topic'), Every(5, To(...)), a "
+        "tuple[...] of these, or None"
+    )
+    return annotated_results(annotation, _OUTPUT_TYPES, where, targets)

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from troupe.core.errors import UserError
-from troupe.core.user_code import user_traceback
+from troupe.core.user_code import make_importable, user_traceback
 
 from troupe_nrp.functions import collecting
 
@@ -40,9 +40,7 @@ class SharedNamespace:
         Raises:
             UserError: if the file raises, with the user's own lines.
         """
-        folder = str(path.parent)
-        if folder not in sys.path:
-            sys.path.append(folder)
+        make_importable(path.parent)
         self._module.__file__ = str(path)
         with collecting() as found:
             try:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from troupe.core.arrays import Ids
-from troupe.core.plain_json import to_json
+from troupe.core.json_values import object_array, to_json
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -82,14 +82,6 @@ def from_bytes(data: bytes) -> Message:
     end = start + _HEADER_SIZE.unpack_from(data)[0]
     view = memoryview(data)
     return decode(view[start:end], view[end:])
-
-
-def object_array(values: list[Any]) -> npt.NDArray[Any]:
-    """Return an array of objects, (len(values),), also where the values are lists."""
-    array = np.empty(len(values), object)
-    for i, value in enumerate(values):
-        array[i] = value
-    return array
 
 
 def ids_to_json(instances: Ids | None) -> list[int] | None:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from troupe.core.arrays import ArraySpec, Ids
 from troupe.core.errors import UserError
-from troupe.core.plain_json import to_json
+from troupe.core.json_values import object_array, to_json
 from troupe.engines.base import Engine
-from troupe.engines.host.messages import Message, ids_from_json, ids_to_json, object_array
+from troupe.engines.host.messages import Message, ids_from_json, ids_to_json
 
 
 class WriteLog:

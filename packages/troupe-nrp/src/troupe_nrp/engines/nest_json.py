@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from troupe.core.errors import UserError
-from troupe.core.user_code import user_traceback
+from troupe.core.user_code import make_importable, user_traceback
 from troupe.engines.base import StepCounter
 from troupe.engines.nest_kernel import import_nest
 
@@ -88,9 +88,7 @@ class NestJsonPart:
 
     def _execute_script(self) -> None:
         path = self._settings.file
-        folder = str(path.parent)
-        if folder not in sys.path:
-            sys.path.append(folder)
+        make_importable(path.parent)
         names = {"nest": self._nest, "sys": sys, "__name__": "nest_script", "__file__": str(path)}
         try:
             exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), names)
