@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+NEST_MPI ?= .nest-mpi
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROJECT_INSTALL := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
@@ -11,10 +12,10 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile -
 	--generate-hashes --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all format check bench docs build requirements clean
+.PHONY: help setup demo test test-slow test-all check-nest-mpi format check bench docs build requirements clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.dev $(VENV)/.system ## make .venv with everything for development
 
@@ -29,6 +30,10 @@ test-slow: $(VENV)/.dev $(VENV)/.system ## run the slow tests
 
 test-all: $(VENV)/.dev $(VENV)/.system ## run all tests and show what they do not cover
 	$(BIN)/pytest -m "" --cov --cov-report=term-missing
+
+check-nest-mpi: $(VENV)/.dev $(NEST_MPI)/.built ## build NEST with MPI, once, and test servers of several processes
+	PATH="$(abspath $(NEST_MPI))/bin:$$PATH" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+		$(BIN)/pytest --numprocesses=0 tests/mpi/check_nest_server.py
 
 format: $(VENV)/.dev ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .
@@ -83,6 +88,17 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml packages/troupe-nrp/pyproject.
 	$(PROJECT_INSTALL)
 	$(NRP_INSTALL)
 	@touch $(VENV)/.main $@
+
+# no wheel of NEST has MPI; the version is that of the wheel in requirements/dev.txt
+$(NEST_MPI)/.built: | $(BIN)/python
+	@command -v mpicxx >/dev/null && command -v mpirun >/dev/null && command -v cmake >/dev/null || \
+		{ echo "NEST with MPI needs: apt-get install g++ cmake openmpi-bin libopenmpi-dev libgsl-dev libltdl-dev" >&2; exit 1; }
+	$(BIN)/python -m venv $(NEST_MPI)
+	@echo "Building NEST with MPI in $(NEST_MPI) (once; about ten minutes) ..."
+	CMAKE_BUILD_PARALLEL_LEVEL=2 $(NEST_MPI)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-binary nest-simulator --config-settings=cmake.define.with-mpi=ON mpi4py docopt \
+		"nest-simulator[server]$$(sed -n 's/^nest-simulator\(==[0-9.]*\).*/\1/p' requirements/dev.txt)"
+	@touch $@
 
 # programs that tests start; where they cannot be installed from here, the tests name them
 $(VENV)/.system: | $(BIN)/python

@@ -87,7 +87,8 @@ def record(experiment: Experiment, num_steps: int) -> Trajectory:
     """Let a policy act, then step its actions again and note commands and resets."""
     sampler = _sampler(experiment, threads=0)
     policy = _policy(sampler.simulation)
-    actions = sampler.sample(policy, num_steps).fragment.action
+    sampler.policies.newest = policy
+    actions = sampler.sample(num_steps).fragment.action
     simulation, commands, resets = _sampler(experiment, threads=0).simulation, [], {}
     for t in range(num_steps):
         step = simulation.step(actions[t])
@@ -157,8 +158,9 @@ def sampled(experiment: Experiment, trajectory: Trajectory, threads: int) -> Cal
 
     def measure() -> float:
         sampler.restore(start)
+        sampler.policies.newest = trajectory.policy
         began = time.perf_counter()
-        sampler.sample(trajectory.policy, len(trajectory.actions))
+        sampler.sample(len(trajectory.actions))
         seconds = time.perf_counter() - began
         _check_end(_position(sampler.simulation), trajectory)
         return seconds

@@ -9,6 +9,7 @@ from troupe.core import plugins
 from troupe.core.settings import Settings
 from troupe.engines.base import EngineSettings
 from troupe.engines.mujoco_settings import PackBinding
+from troupe.engines.step_times import LognormalTime, ParetoTime
 from troupe.experiments.aliases import MOVED, RENAMED
 from troupe.experiments.load import load_experiment
 from troupe.experiments.schema import (
@@ -26,6 +27,8 @@ SECTIONS: dict[str, type[Settings]] = {
     "Experiment": Experiment,
     "Pack of a MuJoCo engine": PackBinding,
     "Every engine": EngineSettings,
+    "Step time `pareto`": ParetoTime,
+    "Step time `lognormal`": LognormalTime,
     "Loop": FixedStepSettings,
     "Event loop": EventLoopSettings,
     "MQTT port": MqttSettings,

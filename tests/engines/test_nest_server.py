@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -136,10 +137,52 @@ def test_a_wrong_file_is_found_before_a_server_starts(
         server_engine(tmp_path, network)
 
 
-def test_several_processes_need_mpi(tmp_path: Path) -> None:
-    message = r"engines\.brain\.processes: 2 MPI processes are not possible .*NEST 3"
+def test_several_processes_need_a_nest_with_mpi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    message = (
+        r"engines\.brain\.processes: 2 processes need a NEST that was built with MPI.*"
+        rf"\({sys.executable} has NEST 3\S* without MPI\).*engines\.brain\.python.*threads: 2"
+    )
     with pytest.raises(UserError, match=message):
         server_engine(tmp_path, processes=2)
+
+
+def test_other_environments_are_looked_at_for_mpi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = environment_without_nest(tmp_path)
+    nothing = rf"{folder}/python\S* cannot import NEST: .*No module named 'nest'"
+    with pytest.raises(UserError, match=rf"engines\.brain\.processes: .*\({nothing}\)"):
+        server_engine(tmp_path, processes=2, python=folder / "python")
+    (folder / "nest-server-mpi").touch()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(UserError, match=rf"without MPI; {nothing}"):
+        server_engine(tmp_path, processes=2)
+
+
+def test_an_environment_without_a_server(tmp_path: Path) -> None:
+    folder = environment_without_nest(tmp_path)
+    message = rf"engines\.brain: there is no program 'nest-server' in {folder}"
+    with pytest.raises(UserError, match=message):
+        server_engine(tmp_path, python=folder / "python")
+
+
+@pytest.mark.parametrize("settings", [{"processes": 2}, {"python": Path(sys.executable)}])
+def test_a_server_that_runs_already_has_its_own_processes(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(
+        UserError, match=r"engines\.brain: 'processes' and 'python' are for a server"
+    ):
+        server_engine(tmp_path, url="http://127.0.0.1:1", **settings)
+
+
+def environment_without_nest(tmp_path: Path) -> Path:
+    """Make an environment that has Python only; return the folder of its programs."""
+    venv.create(tmp_path / "environment", with_pip=False)
+    return tmp_path / "environment" / "bin"
 
 
 def test_a_url_where_nobody_answers(tmp_path: Path) -> None:

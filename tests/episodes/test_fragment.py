@@ -22,6 +22,8 @@ def make_fragment(num_instances: int, finals: list[tuple[int, int]], offset: flo
         final_observation=np.array([[-(t + 1.0)] for t, _ in finals]).reshape(-1, 1),
         version=np.zeros(shape, np.int64),
         time_ns=np.zeros(shape, np.int64),
+        instance=np.zeros(shape, np.int64),
+        episode=np.zeros(shape, np.int64),
     )
 
 

@@ -13,7 +13,9 @@ SHORT = {
 }
 # whose brains cannot snapshot; their own tests stand beside their names
 OF_SEVERAL_ENGINES = ("reflex-gains", "exoskeleton-assist")
-NAMES = [name for name in trainable_names() if name not in OF_SEVERAL_ENGINES]
+# that would take their time and simulate what scara-reach does
+SLOW = ("scara-reach-20ms", "scara-reach-200ms", "scara-reach-tail")
+NAMES = [name for name in trainable_names() if name not in (*OF_SEVERAL_ENGINES, *SLOW)]
 EACH = pytest.mark.parametrize("name", NAMES)
 
 Trajectory = list[tuple[np.ndarray, ...]]

@@ -3,64 +3,29 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.learning import bandit
+from tests.learning.bandit import CONTINUOUS, DISCRETE, OBSERVATION, SMALL, N, T
 from troupe.core.arrays import ArraySpec
 from troupe.episodes import Fragment
 from troupe.learning.networks import forward, initial_parameters, log_prob_and_entropy
 from troupe.learning.normalisation import Running
-from troupe.learning.ppo import (
-    PPO,
-    Batch,
-    State,
-    _adapted,
-    _loss,
-    _merge_observations,
-    _merge_returns,
-    _normalise,
-    _values,
-)
+from troupe.learning.ppo import PPO
+from troupe.learning.ppo_loss import Batch, loss_and_figures
 from troupe.learning.ppo_settings import PPOSettings
-from troupe.policies.base import ActionNoise
-
-OBSERVATION = ArraySpec((3,), dtype=np.dtype(np.float32))
-CONTINUOUS = ArraySpec((2,), low=np.asarray(-1.0), high=np.asarray(1.0))
-DISCRETE = ArraySpec((), categories=4)
-T, N = 16, 8
-SMALL = PPOSettings(batch=T * N, minibatch=32, epochs=2, hidden=(16, 16))
+from troupe.learning.ppo_state import State, normalise, values, with_observations, with_returns
+from troupe.learning.ppo_update import adapted
 
 
 def make_learner(
     settings: PPOSettings = SMALL, action: ArraySpec = CONTINUOUS, seed: int = 0
 ) -> PPO:
-    learner = settings.build(OBSERVATION, action, seed, num_updates=10)
+    learner = bandit.make_learner(settings, action, seed)
     learner.prepare(T, N)
     return learner
 
 
-def sample(learner: PPO, seed: int = 0, best: float = 0.3) -> Fragment:
-    """Steps of a bandit: the reward is highest for actions near `best`, or the last category."""
-    rng = np.random.default_rng(seed)
-    observation = rng.standard_normal((T + 1, N, 3)).astype(np.float32)
-    policy = learner.policy()
-    noise = ActionNoise(seed, 0, N, policy.noise_size)
-    steps = [policy.act(observation[t], noise.draw()) for t in range(T)]
-    action = np.stack([step.action for step in steps])
-    if action.ndim == 2:
-        reward = (action == 3).astype(np.float32)
-    else:
-        reward = -np.abs(action - best).sum(axis=-1).astype(np.float32)
-    ends = np.zeros((T, N), np.bool_)
-    return Fragment(
-        observation=observation,
-        action=action,
-        log_prob=np.stack([step.log_prob for step in steps]),
-        reward=reward,
-        terminated=~ends,
-        truncated=ends,
-        final_step=np.argwhere(~ends),
-        final_observation=observation[1:].reshape(-1, 3),
-        version=np.zeros((T, N), np.int64),
-        time_ns=np.zeros((T, N), np.int64),
-    )
+def sample(learner: PPO, seed: int = 0) -> Fragment:
+    return bandit.sample(learner.policy(), seed)
 
 
 def test_numpy_and_jax_agree_on_log_probabilities():
@@ -115,7 +80,7 @@ def test_the_loss_by_hand():
         entropy_coefficient=0.1,
         kl_coefficient=2.0,
     )
-    loss, figures = _loss(parameters, settings, "normal", batch)
+    loss, figures = loss_and_figures(parameters, settings, "normal", batch)
     surrogate = (1.5 * 1.2 * 1 + 0.8 * -1) / 2
     value_loss = 0.5 * (1 + 9) / 2
     entropy = 0.5 * np.log(2 * np.pi * np.e)
@@ -153,8 +118,8 @@ def test_updates_are_bitwise_repeatable_and_resumable():
     third.restore(second.state())
     for fragment in fragments[2:]:
         third.update(fragment)
-    for name, values in first.policy().parameters.items():
-        np.testing.assert_array_equal(values, third.policy().parameters[name])
+    for name, expected in first.policy().parameters.items():
+        np.testing.assert_array_equal(expected, third.policy().parameters[name])
     np.testing.assert_array_equal(first.policy().mean, third.policy().mean)
     assert third.version == 4
 
@@ -184,12 +149,12 @@ def test_new_moments_of_observations_leave_the_policy_as_it_is():
         step_size=jnp.asarray(1e-3),
     )
     samples = rng.normal(5.0, 1.0, (300, 3)).astype(np.float32) * [1, 1, 0]
-    moved = _merge_observations(state, jnp.asarray(samples, jnp.float32))
+    moved = with_observations(state, seen.merge(jnp.asarray(samples, jnp.float32)))
     assert abs(float(moved.observations.mean[0]) - 4) < 0.1
     observation = jnp.asarray(rng.normal(2.0, 1.0, (T, N, 3)) * [1, 1, 0], jnp.float32)
     for network in ("actor", "critic"):
         before, after = (
-            forward(s.parameters, network, _normalise(observation, s.observations), "tanh")
+            forward(s.parameters, network, normalise(observation, s.observations), "tanh")
             for s in (state, moved)
         )
         np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-4)
@@ -206,16 +171,17 @@ def test_new_moments_of_returns_leave_the_values_as_they_are():
         step_size=jnp.asarray(1e-3),
     )
     observation = jnp.asarray(rng.standard_normal((T, N, 3)), jnp.float32)
-    before = _values(SMALL, state, observation)
-    moved = _merge_returns(SMALL, state, jnp.asarray(rng.normal(50, 20, 200), jnp.float32))
+    targets = jnp.asarray(rng.normal(50, 20, 200), jnp.float32)
+    before = values(SMALL, state, observation)
+    moved = with_returns(SMALL, state, state.returns.merge(targets))
     assert float(moved.returns.mean) > 10
-    np.testing.assert_allclose(_values(SMALL, moved, observation), before, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(values(SMALL, moved, observation), before, rtol=1e-3, atol=1e-3)
 
 
 def test_the_step_size_follows_the_divergence():
-    assert float(_adapted(jnp.asarray(1e-3), jnp.asarray(0.05), 0.01)) == pytest.approx(1e-3 / 1.5)
-    assert float(_adapted(jnp.asarray(1e-3), jnp.asarray(0.001), 0.01)) == pytest.approx(1.5e-3)
-    assert float(_adapted(jnp.asarray(1e-3), jnp.asarray(0.01), 0.01)) == pytest.approx(1e-3)
+    assert float(adapted(jnp.asarray(1e-3), jnp.asarray(0.05), 0.01)) == pytest.approx(1e-3 / 1.5)
+    assert float(adapted(jnp.asarray(1e-3), jnp.asarray(0.001), 0.01)) == pytest.approx(1.5e-3)
+    assert float(adapted(jnp.asarray(1e-3), jnp.asarray(0.01), 0.01)) == pytest.approx(1e-3)
 
 
 def test_the_linear_schedule_falls_to_zero():

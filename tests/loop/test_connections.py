@@ -69,6 +69,26 @@ def test_messages_drop_out_with_the_given_probability_each_instance_for_itself(
     ).all()
 
 
+def test_a_slow_reader_sees_what_arrived_before_others_were_lost(make_loop: MakeLoop) -> None:
+    @transceiver(engine="b")
+    def seldom(steps: From("a.steps")) -> To("b.given"):
+        return steps
+
+    loop = make_loop(
+        seldom,
+        sync_ms={"a": 1, "b": 20},
+        connections=[{"from": "a.steps", "dropout": 0.5}],
+        num_instances=50,
+    )
+    ages = []
+    for k in range(1, 21):
+        loop.advance_to(20 * k * MS + MS)
+        ages.append(20 * k - loop.wiring.latest("b.given"))
+    # of messages each ms half are lost: the newest that came is 1 ms old on average, 20 never
+    assert np.mean(ages) == pytest.approx(1.0, abs=0.2)
+    assert np.max(ages) < 20
+
+
 def test_jitter_delays_by_up_to_so_much_more_and_never_goes_back(make_loop: MakeLoop) -> None:
     connections = [{"to": "b.given", "delay": "10ms", "jitter": "40ms"}]
     seen = echoes(make_loop(forward, connections=connections, num_instances=3), 300)

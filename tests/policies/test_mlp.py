@@ -13,7 +13,7 @@ def make_policy(
     activation: Activation = "tanh", distribution: Distribution = "normal"
 ) -> MlpPolicy:
     rng = np.random.default_rng(0)
-    outputs = 2 * ACTIONS if distribution == "state-normal" else ACTIONS
+    outputs = 2 * ACTIONS if distribution in ("state-normal", "squashed-normal") else ACTIONS
 
     def normal(*shape: int) -> np.ndarray:
         return rng.standard_normal(shape).astype(np.float32)
@@ -67,6 +67,32 @@ def test_a_deviation_that_depends_on_the_state():
     np.testing.assert_allclose(step.action, mean + std * noise, rtol=1e-5)
     expected = norm.logpdf(step.action, mean, std).sum(axis=1)
     np.testing.assert_allclose(step.log_prob, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_squashed_gaussian():
+    policy, x = make_policy(distribution="squashed-normal"), observations(6)
+    noise = np.random.default_rng(2).standard_normal((6, ACTIONS)).astype(np.float32)
+    assert policy.noise_size == ACTIONS
+    step = policy.act(x, noise)
+    mean, log_std = np.split(policy.forward(x).astype(np.float64), 2, axis=1)
+    std = np.exp(np.clip(log_std, *LOG_STD_RANGE))
+    drawn = mean + std * noise
+    np.testing.assert_allclose(step.action, np.tanh(drawn), rtol=1e-4, atol=1e-6)
+    slope = 1 / np.cosh(drawn) ** 2
+    expected = (norm.logpdf(drawn, mean, std) - np.log(slope)).sum(axis=1)
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(step.log_prob, expected, rtol=1e-3, atol=1e-3)
+    assert step.log_prob.dtype == step.action.dtype == np.float32
+    np.testing.assert_allclose(policy.act(x).action, np.tanh(mean), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 8), (3, 7), (5, 21), (30, 31), (33, 100)])
+def test_squashed_actions_do_not_depend_on_how_instances_are_divided(first: int, last: int):
+    policy, x = make_policy(distribution="squashed-normal"), observations(4 * BLOCK)
+    noise = np.random.default_rng(2).standard_normal((len(x), ACTIONS)).astype(np.float32)
+    whole, part = policy.act(x, noise), policy.act(x[first:last], noise[first:last], first)
+    np.testing.assert_array_equal(part.action, whole.action[first:last])
+    np.testing.assert_array_equal(part.log_prob, whole.log_prob[first:last])
 
 
 def test_without_noise_the_action_is_the_mean():

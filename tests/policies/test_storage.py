@@ -6,11 +6,13 @@ from safetensors.numpy import save_file
 
 from tests.policies.test_mlp import make_policy, observations
 from troupe.core import UserError
+from troupe.policies.mlp import Distribution
 from troupe.policies.storage import load_policy, save_policy
 
 
-def test_a_policy_comes_back_with_its_normalisation(tmp_path: Path):
-    policy, x = make_policy("elu"), observations(9)
+@pytest.mark.parametrize("distribution", ["normal", "squashed-normal"])
+def test_a_policy_comes_back_with_its_normalisation(tmp_path: Path, distribution: Distribution):
+    policy, x = make_policy("elu", distribution), observations(9)
     save_policy(policy, tmp_path / "policy.safetensors")
     loaded = load_policy(tmp_path / "policy.safetensors")
     np.testing.assert_array_equal(loaded.act(x).action, policy.act(x).action)

@@ -126,6 +126,12 @@ def _brains() -> Check:
     return Check("brains and other engines", found)
 
 
+def _brain_processes() -> Check:
+    from troupe.engines.nest_server_mpi import describe_mpi
+
+    return Check("NEST in MPI processes", describe_mpi())
+
+
 def _disk() -> Check:
     free_gib = shutil.disk_usage(Path.cwd()).free / 2**30
     mend = None if free_gib > MIN_FREE_GIB else "free some space, or run in another directory"
@@ -140,5 +146,6 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _rendering,
     _ray,
     _brains,
+    _brain_processes,
     _disk,
 )

@@ -18,6 +18,7 @@ from troupe.cli.compare import compare
 from troupe.cli.doctor import doctor
 from troupe.cli.engine_server import engine_server
 from troupe.cli.evaluate import evaluate
+from troupe.cli.plan import plan
 from troupe.cli.replay import replay
 from troupe.cli.report import report
 from troupe.cli.run import run
@@ -54,6 +55,7 @@ app.command()(doctor)
 app.command()(train)
 app.command()(run)
 app.command()(replay)
+app.command()(plan)
 app.command()(evaluate)
 app.command()(report)
 app.command()(compare)

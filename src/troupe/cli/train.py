@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,12 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, run nothing.")
     ] = False,
+    supervised: Annotated[
+        bool,
+        typer.Option(
+            "--supervise", help="Begin again by itself at the newest checkpoint, if dead."
+        ),
+    ] = False,
     price_per_hour: Annotated[
         float | None, typer.Option(help="Of an instance, for the cost in the report.")
     ] = None,
@@ -51,7 +58,9 @@ def train(
     first = descriptions[names[0]]
     default = str(first.get("name")) if names == [""] else f"{first.get('name')}-sweep"
     place = Place(resume or out or new_run_path(default), force, resume=resume is not None)
-    if names == [""]:
+    if supervised and not dry_run:
+        _supervise(place, price_per_hour, as_json)
+    elif names == [""]:
         _train_one(first, place, dry_run, price_per_hour, as_json)
     else:
         _sweep(descriptions, place, dry_run, price_per_hour, as_json)
@@ -70,6 +79,20 @@ class Place:
     path: Path
     force: bool
     resume: bool
+
+
+def _supervise(place: Place, price_per_hour: float | None, as_json: bool) -> None:
+    """Run this command again in a process of its own, as often as it takes."""
+    from troupe.fleet.supervision import supervise
+
+    options = ["--json"] if as_json else []
+    if price_per_hour is not None:
+        options += ["--price-per-hour", str(price_per_hour)]
+    first = [argument for argument in sys.argv[1:] if argument != "--supervise"]
+    if not place.resume and "--out" not in first:
+        first += ["--out", str(place.path)]
+    again = ["train", "--resume", str(place.path), *options]
+    raise typer.Exit(supervise(first, again, place.path, report=console.print))
 
 
 def _train_one(

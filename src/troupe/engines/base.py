@@ -14,6 +14,7 @@ from pydantic import Field
 from troupe.core.arrays import ArraySpec, Ids
 from troupe.core.errors import unknown
 from troupe.core.settings import Duration, DurationOrNone, Settings
+from troupe.engines.step_times import StepTime
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,9 @@ class EngineSettings(Settings):
         timeout: real time that an advance may take in another process; default: for ever.
         host: where the engine runs: ``here`` in this process, ``process`` in one of its own, or
             on another machine, ``grpc://host:port`` (``grpcs`` with TLS).
+        step_time: real time that an instance's step takes, one instance after the other, to stand
+            for a slow simulator: a duration, or a distribution to draw it from. Results do not
+            depend on it. Default: as fast as it goes.
     """
 
     type: str
@@ -140,10 +144,11 @@ class EngineSettings(Settings):
     phase: DurationOrNone = None
     timeout: Duration | None = None
     host: Host = "here"
+    step_time: StepTime | None = None
 
     def as_measured(self) -> Self:
-        """Return the settings under which policies are evaluated; the same unless overridden."""
-        return self
+        """Return the settings under which policies are evaluated, without declared slowness."""
+        return self.model_copy(update={"step_time": None})
 
     def build(self, name: str, num_instances: int, num_threads: int) -> Engine:
         """Return a new engine of these settings.

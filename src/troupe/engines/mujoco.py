@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,6 @@ from mujoco.batch import MODEL_FIELDS, Batch, SimulationError
 
 from troupe.core.arrays import Ids
 from troupe.core.errors import EngineError, UserError, unknown
-from troupe.core.time import NANOSECONDS
 from troupe.engines.base import EngineSpec, Fault, StepCounter, Steps, as_indices, check_pack
 from troupe.engines.mujoco_log import keep_log_out_of_files
 from troupe.engines.mujoco_packs import default_packs, robot_packs, user_packs
@@ -67,7 +65,6 @@ class MujocoEngine:
         self._warnings_seen = self.batch.warning.copy()
         self._last_state = self.batch.state.copy()
         self._faults: list[Fault] = []
-        self._step_time_s = (settings.step_time or 0) / NANOSECONDS["s"]
         self.spec = EngineSpec(
             name=name,
             timestep_ns=timestep_ns,
@@ -97,7 +94,6 @@ class MujocoEngine:
 
     def advance(self, duration_ns: int, instances: Ids | None = None) -> None:
         """Step the physics by a duration, then compute what follows from the new state."""
-        began = time.perf_counter()
         self._derive_constants()
         self._faults = []
         np.copyto(self._last_state, self.batch.state)
@@ -108,10 +104,6 @@ class MujocoEngine:
                 self._recover(error.ids, [self.batch.error(i) for i in error.ids])
         if (self.batch.warning != self._warnings_seen).any():
             self._recover_diverged()
-        if duration_ns and self._step_time_s:
-            num_stepped = self.spec.num_instances if instances is None else len(instances)
-            ready = began + num_stepped * self._step_time_s
-            time.sleep(max(0.0, ready - time.perf_counter()))
 
     def read(self, pack: str) -> npt.NDArray[Any]:
         """Return a pack's values, (num_instances, ...)."""

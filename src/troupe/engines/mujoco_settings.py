@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from troupe.core import plugins
 from troupe.core.errors import unknown
-from troupe.core.settings import Duration, Settings, Timestep, UserFile
+from troupe.core.settings import Settings, Timestep, UserFile
 from troupe.engines.base import EngineSettings
 from troupe.robots import Robot
 
@@ -44,8 +44,6 @@ class MujocoSettings(EngineSettings):
         model: path of an MJCF or URDF file instead.
         timestep: of the physics; default: the model's.
         packs: further datapacks by name.
-        step_time: real time that an instance's step takes, one instance after the other, to stand
-            for a slow simulator; default: as fast as it goes.
     """
 
     type: Literal["mujoco"] = "mujoco"
@@ -53,7 +51,6 @@ class MujocoSettings(EngineSettings):
     model: UserFile | None = None
     timestep: Timestep | None = None
     packs: dict[str, PackBinding] = {}
-    step_time: Duration | None = None
 
     @field_validator("robot")
     @classmethod
@@ -68,10 +65,6 @@ class MujocoSettings(EngineSettings):
         if (self.robot is None) == (self.model is None):
             raise ValueError("give either 'robot' or 'model'")
         return self
-
-    def as_measured(self) -> Self:
-        """Return the settings without the declared slowness."""
-        return self.model_copy(update={"step_time": None})
 
     def load_robot(self) -> Robot | None:
         """Return the robot, if one is named."""

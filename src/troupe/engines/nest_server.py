@@ -12,13 +12,17 @@ from troupe.core.arrays import Array, Ids
 from troupe.core.errors import EngineError, UserError
 from troupe.engines.nest_kernel import Populations, nest_seed
 from troupe.engines.nest_server_client import NestServerClient, NestServerError
+from troupe.engines.nest_server_mpi import mpi_command
 from troupe.engines.nest_server_program import NestServerProgram
 from troupe.engines.nest_server_scripts import (
     BUILT,
+    MPI_SIZE,
     NetworkScript,
     commands_script,
 )
 from troupe.engines.nest_server_settings import NestServerSettings
+
+END_TIMEOUT_S = 2.0
 
 Nodes = list[int]
 
@@ -37,16 +41,30 @@ def server_kernel(settings: NestServerSettings, name: str) -> ServerKernel:
         client = NestServerClient(
             settings.url, os.environ.get(settings.token_env, ""), where, timeout_s
         )
-        client.version()
-        return ServerKernel(settings, where, client, script, None)
-    program = NestServerProgram(where)
+        has_mpi = bool(client.version()["mpi"])
+        if has_mpi:
+            _require_scripts_of_all(client, where)
+        return ServerKernel(settings, where, client, script, None, has_mpi)
+    command = None
+    if settings.processes > 1:
+        command = mpi_command(where, settings.python, settings.mpirun, settings.processes)
+    program = NestServerProgram(where, python=settings.python, mpi_command=command)
     client = NestServerClient(program.url, program.token, where, timeout_s)
     try:
         program.wait(client, settings.start_timeout / 10**9)
     except BaseException:
         program.stop()
         raise
-    return ServerKernel(settings, where, client, script, program)
+    return ServerKernel(settings, where, client, script, program, command is not None)
+
+
+def _require_scripts_of_all(client: NestServerClient, where: str) -> None:
+    if not client.execute(MPI_SIZE, "troupe_size"):
+        raise UserError(
+            f"{where}.url: the server at {client.url} runs in MPI processes, whose results are put "
+            "together by a script that it restricts; start it with "
+            "NEST_SERVER_DISABLE_RESTRICTION=true."
+        )
 
 
 class ServerKernel:
@@ -62,10 +80,12 @@ class ServerKernel:
         client: NestServerClient,
         script: NetworkScript,
         program: NestServerProgram | None,
+        has_mpi: bool = False,
     ) -> None:
-        """Use a server that answers; `program` is ended with the kernel."""
+        """Use a server that answers, with MPI or not; `program` is ended with the kernel."""
         self._settings, self._where = settings, where
         self._client, self._script, self.program = client, script, program
+        self._has_mpi = has_mpi
         self._timestep_ms = float(settings.timestep / 10**6)
         self._queue: list[dict[str, Any]] = []
         self._recorders: list[Nodes] = []
@@ -81,10 +101,13 @@ class ServerKernel:
             "rng_seed": nest_seed(seeds[0]),
         }
         client.call("SetKernelStatus", [status])
-        restricted = self.program is None
+        if self._has_mpi:
+            source = self._script.mpi_source(len(seeds))
+        else:
+            source = self._script.source(len(seeds), restricted=self.program is None)
         place = f"{self._where}.network: '{self._settings.network}'"
         try:
-            built = client.execute(self._script.source(len(seeds), restricted), BUILT)
+            built = self._execute(source, BUILT)
         except NestServerError as error:
             line = self._script.lines([error.line or 0])
             raise UserError(f"{place} failed in the server:\n{line}\n{error}") from error
@@ -161,17 +184,20 @@ class ServerKernel:
         return self._run([command])[-1]
 
     def _run(self, commands: list[dict[str, Any]]) -> list[Any]:
-        script = commands_script([*self._queue, *commands])
+        script = commands_script([*self._queue, *commands], self._has_mpi)
         self._queue = []
-        try:
-            answers = self._client.execute(script, "answers")
-        except NestServerError:
-            raise
-        except EngineError:
-            if self.program is not None:
-                self.program.check()  # says why it ended, if it did
-            raise
+        answers = self._execute(script, "answers")
         if isinstance(answers, dict):
             raise NestServerError(answers["error"])
         found: list[Any] = answers
         return found
+
+    def _execute(self, source: str, returned: str) -> Any:
+        try:
+            return self._client.execute(source, returned)
+        except NestServerError:
+            raise
+        except EngineError:
+            if self.program is not None:
+                self.program.check(END_TIMEOUT_S)  # says why it ended, if it did
+            raise

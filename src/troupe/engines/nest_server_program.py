@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -20,10 +21,17 @@ from troupe.engines.nest_server_client import NestServerClient
 
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.1
+# Open MPI would tie each process to the same cores as another program's, with all its threads, and
+# have those that wait keep the cores busy
+MPI_ENVIRONMENT = {
+    "OMPI_MCA_hwloc_base_binding_policy": "none",
+    "PRTE_MCA_hwloc_default_binding_policy": "none",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+}
 
 
 class NestServerProgram:
-    """Runs ``nest-server`` in the foreground on a free port of this machine, until stopped.
+    """Runs a NEST server in the foreground on a free port of this machine, until stopped.
 
     It runs the user's own script, so it is started with scripts enabled and unrestricted, for
     one who has the token only, which is new each time.
@@ -33,22 +41,26 @@ class NestServerProgram:
         token: to give with each request.
     """
 
-    def __init__(self, where: str, imports: str = "import nest") -> None:
+    def __init__(
+        self,
+        where: str,
+        imports: str = "import nest",
+        python: Path | None = None,
+        mpi_command: Sequence[str] | None = None,
+    ) -> None:
         """Start the server.
 
         Args:
             where: the engine, for messages.
             imports: statements for what scripts can use without importing it.
+            python: the interpreter whose NEST is used; default: this one.
+            mpi_command: starts a server of several processes, given host and port.
 
         Raises:
             UserError: if it is not installed.
         """
-        folder = str(Path(sys.executable).parent)
+        folder = str((python or Path(sys.executable)).parent)
         path = os.pathsep.join([folder, os.environ.get("PATH", "")])
-        program = shutil.which("nest-server", path=path)
-        if program is None:
-            message = f"{where}: there is no program 'nest-server': pip install 'troupe[nest]'"
-            raise UserError(message)
         self._where = where
         self.token = secrets.token_urlsafe(24)
         port = _free_port()
@@ -66,8 +78,11 @@ class NestServerProgram:
             "NEST_SERVER_MODULES": imports,
             "NEST_SERVER_LOGFILE": "-",
         }
-        # -t 0: never killed for being silent, as it is during a long advance
-        command = [program, "start", "-o", "-h", "127.0.0.1", "-p", str(port), "-t", "0"]
+        if mpi_command is None:
+            command = _command(where, folder if python else path, port)
+        else:
+            command = [*mpi_command, "--host", "127.0.0.1", "--port", str(port)]
+            environment = {**MPI_ENVIRONMENT, **environment}
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the program
         self._process = subprocess.Popen(
             command,
@@ -97,11 +112,13 @@ class NestServerProgram:
                 continue
             return
 
-    def check(self) -> None:
-        """Raise an EngineError if the server has ended."""
-        code = self._process.poll()
-        if code is not None:
-            raise self._error(f"ended with code {code}")
+    def check(self, patience_s: float = 0.0) -> None:
+        """Raise an EngineError if the server has ended, or does so while it is waited for."""
+        try:
+            code = self._process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            return
+        raise self._error(f"ended with code {code}")
 
     @property
     def pid(self) -> int:
@@ -115,6 +132,16 @@ class NestServerProgram:
         lines = self._output.read().decode(errors="replace").replace(self.token, "***")
         last = "\n".join(lines.strip().splitlines()[-15:])
         return EngineError(f"{self._where}: nest-server {what}. It said:\n{last}")
+
+
+def _command(where: str, path: str, port: int) -> list[str]:
+    program = shutil.which("nest-server", path=path)
+    if program is None:
+        raise UserError(
+            f"{where}: there is no program 'nest-server' in {path}: pip install 'troupe[nest]'"
+        )
+    # -t 0: never killed for being silent, as it is during a long advance
+    return [program, "start", "-o", "-h", "127.0.0.1", "-p", str(port), "-t", "0"]
 
 
 def _free_port() -> int:

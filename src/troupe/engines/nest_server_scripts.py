@@ -1,7 +1,7 @@
 """Scripts that a NEST server runs for the engine.
 
 They are written for servers that restrict scripts too: no imports, no names with underscores, no
-unpacking in loops.
+unpacking in loops. Those for servers with MPI use `nest_server_ranks`, which the first one brings.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,33 @@ def troupe_build():
 troupe_built = troupe_build()
 """
 
+# mpi_comm is the server's own name for all its processes
+_BUILD_MPI = """
+def troupe_build():
+    import sys
+    import types
+    ranks = types.ModuleType("troupe_ranks")
+    sys.modules["troupe_ranks"] = ranks
+    exec(compile({ranks!r}, "troupe_ranks", "exec"), ranks.__dict__)
+    return ranks.build(nest, mpi_comm, {text!r}, {call!r}, {count})
+troupe_built = troupe_build()
+"""
+
+_RUN_MPI = """
+def troupe_run():
+    import sys
+    return sys.modules["troupe_ranks"].run(nest, mpi_comm, commands)
+answers = troupe_run()
+"""
+
+# 0 where scripts are restricted
+MPI_SIZE = """
+try:
+    troupe_size = mpi_comm.Get_size()
+except Exception:
+    troupe_size = 0
+"""
+
 BUILT = "troupe_built"
 
 _IMPORT = re.compile(r"^(from(?! __future__)|import)\b", re.MULTILINE)
@@ -145,6 +173,14 @@ class NetworkScript:
         text = self.text if restricted else _IMPORT.sub(r"pass; \1", self.text)
         return text + "\n" + build.format(call=self._call, count=num_instances)
 
+    def mpi_source(self, num_instances: int) -> str:
+        """Return the script for servers with MPI, run in each process, that does the same.
+
+        What it leaves in `BUILT` is a dict with ``error`` and ``lines`` if the file fails.
+        """
+        ranks = files("troupe.engines").joinpath("nest_server_ranks.py").read_text("utf-8")
+        return _BUILD_MPI.format(ranks=ranks, text=self.text, call=self._call, count=num_instances)
+
     def lines(self, numbers: Sequence[int]) -> str:
         """Return lines of the file, as a traceback shows them."""
         text = self.text.splitlines()
@@ -153,9 +189,10 @@ class NetworkScript:
         )
 
 
-def commands_script(commands: Sequence[Mapping[str, Any]]) -> str:
+def commands_script(commands: Sequence[Mapping[str, Any]], has_mpi: bool = False) -> str:
     """Return the script that carries commands out and leaves what they give in ``answers``.
 
     If one fails, ``answers`` is ``{"error": message}``.
     """
-    return f"inf = 1e999\nnan = inf - inf\ncommands = {list(commands)!r}\n{RUN_COMMANDS}"
+    run = _RUN_MPI if has_mpi else RUN_COMMANDS
+    return f"inf = 1e999\nnan = inf - inf\ncommands = {list(commands)!r}\n{run}"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from troupe.core.errors import UserError
 from troupe.core.settings import Duration, Timestep, UserFile, nanoseconds
 from troupe.engines.base import EngineSettings
 from troupe.engines.brain_packs import MILLISECOND_NS, BrainPack
@@ -28,7 +27,11 @@ class NestServerSettings(EngineSettings):
         threads: native threads of the server's kernel.
         url: of a server that runs already, with its ``/exec`` enabled; default: start one.
         token_env: environment variable with the server's access token.
-        processes: MPI processes.
+        processes: MPI processes of the server that is started; more than 1 need a NEST that was
+            built with MPI.
+        python: the interpreter whose NEST is started, for example of another environment;
+            default: this one's, or for several processes the first with MPI, here or on PATH.
+        mpirun: the program that starts several processes, with options.
         start_timeout: real time that a server may take to start.
     """
 
@@ -41,19 +44,19 @@ class NestServerSettings(EngineSettings):
     url: Annotated[str, Field(pattern=r"^https?://[^/]+/?$")] | None = None
     token_env: str = "NEST_SERVER_ACCESS_TOKEN"
     processes: Annotated[int, Field(ge=1)] = 1
+    python: UserFile | None = None
+    mpirun: Annotated[str, Field(min_length=1)] = "mpirun"
     start_timeout: Duration = nanoseconds(60 * 10**9)
+
+    @model_validator(mode="after")
+    def _check_url(self) -> NestServerSettings:
+        if self.url is not None and (self.processes > 1 or self.python is not None):
+            raise ValueError("'processes' and 'python' are for a server that is started, not 'url'")
+        return self
 
     def build(self, name: str, num_instances: int, num_threads: int) -> NestEngine:
         """Start or reach the server and return an engine of the network's copies."""
         from troupe.engines.nest import NestEngine
         from troupe.engines.nest_server import server_kernel
 
-        if self.processes > 1:
-            from troupe.engines.nest_settings import describe_nest
-
-            raise UserError(
-                f"engines.{name}.processes: {self.processes} MPI processes are not possible with "
-                f"this NEST ({describe_nest()}), whose server also answers scripts with the first "
-                "process' data only. Valid: 1."
-            )
         return NestEngine(self, name, num_instances, server_kernel(self, name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -23,6 +23,12 @@ EPISODE_FIELDS = {
 """Columns that every episode table has; the task's final metrics follow."""
 
 
+def no_episodes(metric_names: Iterable[str]) -> EpisodeTable:
+    """Return the table without any row."""
+    own: EpisodeTable = {name: np.empty(0, dtype) for name, dtype in EPISODE_FIELDS.items()}
+    return own | {name: np.empty(0) for name in metric_names}
+
+
 @dataclass(frozen=True)
 class Fragment:
     """T steps of N instances.
@@ -39,6 +45,8 @@ class Fragment:
             ``observation`` goes on with the next episode's first.
         version: of the policy that acted, (T, N).
         time_ns: simulated time since the episode's begin, before the step, (T, N).
+        instance: global id of the instance that stepped, (T, N).
+        episode: number of that instance's episode, (T, N).
     """
 
     observation: npt.NDArray[Any]
@@ -51,6 +59,8 @@ class Fragment:
     final_observation: npt.NDArray[Any]
     version: npt.NDArray[np.int64]
     time_ns: npt.NDArray[np.int64]
+    instance: npt.NDArray[np.int64]
+    episode: npt.NDArray[np.int64]
 
     @property
     def num_steps(self) -> int:

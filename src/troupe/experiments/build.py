@@ -19,13 +19,16 @@ from troupe.loop.schedule import Timing, check_timing
 Loop = FixedStepLoop | EventLoop
 
 
-def build_loop(experiment: Experiment, num_instances: int, num_threads: int) -> Loop:
+def build_loop(
+    experiment: Experiment, num_instances: int, num_threads: int, *, slowdown: float = 1.0
+) -> Loop:
     """Return a new loop of an experiment; nothing has been reset or advanced yet.
 
     Args:
         experiment: with its loop.
         num_instances: worlds to step in lockstep.
         num_threads: native threads for each engine, 0 for one a core.
+        slowdown: factor on the time that engines' steps are declared to take.
 
     Raises:
         UserError: if anything in engines, functions, ports or connections is wrong.
@@ -42,7 +45,7 @@ def build_loop(experiment: Experiment, num_instances: int, num_threads: int) -> 
     engines: dict[str, Engine] = {}
     try:
         for name, engine in experiment.engines.items():
-            engines[name] = open_engine(engine, name, num_instances, num_threads)
+            engines[name] = open_engine(engine, name, num_instances, num_threads, slowdown=slowdown)
         _check_timings(experiment, engines, timings)
         loop = _loop_of(experiment)(
             engines,

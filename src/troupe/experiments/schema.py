@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from troupe.core import World
 from troupe.core.settings import Duration, Settings
@@ -15,19 +15,68 @@ from troupe.loop import EventLoopSettings, FixedStepSettings
 from troupe.robots import Robot
 from troupe.tasks import Task, TaskSettings
 
+WorkerId = Annotated[int, Field(ge=0)]
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PolicyUpdate = Literal["immediate", "fragment", "episode"]
+FleetMode = Literal["synchronous", "preemptive", "asynchronous"]
+
 
 class FleetSettings(Settings):
-    """Who steps the instances.
+    """Who steps the instances, and who waits for whom.
 
     Attributes:
         workers: 0 for this process, else how many Ray actors.
         instances: in total, divided over the workers; default without a task: 1.
         address: of a Ray cluster; default: ``RAY_ADDRESS``, or this machine.
+        mode: ``synchronous``: every worker gives the same number of steps to each update, and all
+            wait for the slowest; bitwise reproducible. ``preemptive``: all act with the newest
+            policy, the fast ones give more, and when there are enough steps for an update the
+            others stop where they are and give what they have. ``asynchronous``: workers never
+            wait; each pushes fragments at its own pace.
+        fragment: steps of each instance that a worker gives at a time, at most; without effect on
+            ``synchronous``.
+        update: when an instance takes up a newer policy: at its next step, fragment or episode.
+            ``asynchronous`` only.
+        max_lag: policy versions that 95 % of the steps may be behind when they are learned from;
+            workers whose steps come later get shorter fragments. ``asynchronous`` only.
+        slow_workers: factor on the engines' declared ``step_time``, by worker: ``{0: 10}`` makes
+            worker 0 ten times slower.
     """
 
     workers: int = Field(0, ge=0)
     instances: int = Field(64, ge=1)
     address: str | None = None
+    mode: FleetMode = "synchronous"
+    fragment: int = Field(32, ge=1)
+    update: PolicyUpdate = "immediate"
+    max_lag: int = Field(4, ge=1)
+    slow_workers: dict[WorkerId, Factor] = {}
+
+    @field_validator("slow_workers")
+    @classmethod
+    def _check_slow_workers(
+        cls, factors: dict[int, float], info: ValidationInfo
+    ) -> dict[int, float]:
+        workers = info.data.get("workers", 0)
+        for worker in factors:
+            if worker >= workers:
+                raise ValueError(
+                    f"there is no worker {worker}: workers is {workers}, and they count from 0"
+                )
+        return factors
+
+    @property
+    def acting_update(self) -> PolicyUpdate:
+        """When instances take up a newer policy; where workers wait for it, at a fragment."""
+        return self.update if self.mode == "asynchronous" else "fragment"
+
+    @model_validator(mode="after")
+    def _check_mode(self) -> FleetSettings:
+        if self.mode != "synchronous" and self.workers == 0:
+            raise ValueError(
+                f"mode '{self.mode}' needs workers of their own: workers is 0; valid: 1 or more"
+            )
+        return self
 
 
 class StopSettings(Settings):
@@ -112,6 +161,13 @@ class Experiment(Settings):
             raise ValueError("loop.type: a task needs a fixed-step loop")
         if self.task is not None and self.task.episode < self.loop.step:
             raise ValueError("task.episode must be at least one loop.step")
+        return self
+
+    @model_validator(mode="after")
+    def _check_slow_workers(self) -> Experiment:
+        is_declared = any(engine.step_time is not None for engine in self.engines.values())
+        if self.fleet.slow_workers and not is_declared:
+            raise ValueError("fleet.slow_workers: no engine declares a step_time to multiply")
         return self
 
     @cached_property

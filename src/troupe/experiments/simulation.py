@@ -65,6 +65,7 @@ class Simulation:
         seed: int = 0,
         first_instance: int = 0,
         num_threads: int = 0,
+        slowdown: float = 1.0,
     ) -> None:
         """Build engines, loop and task; `reset` begins the first episodes.
 
@@ -74,8 +75,9 @@ class Simulation:
             seed: the root seed.
             first_instance: global id of the first one.
             num_threads: native threads, 0 for one a core.
+            slowdown: factor on the time that engines' steps are declared to take.
         """
-        loop = build_loop(experiment, num_instances, num_threads)
+        loop = build_loop(experiment, num_instances, num_threads, slowdown=slowdown)
         assert isinstance(loop, FixedStepLoop)  # an experiment with a task has no other
         self.loop = loop
         self.world = self.loop.world

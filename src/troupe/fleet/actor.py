@@ -13,37 +13,71 @@ from troupe.policies import MlpPolicy
 
 Snapshot = dict[str, Any]
 
+CONTROL = "control"
+"""The concurrency group of the calls that reach an actor while it samples."""
+
 
 class Actor:
     """Steps a range of an experiment's instances on one native thread."""
 
-    def __init__(self, description: Description, first_instance: int, num_instances: int) -> None:
+    def __init__(
+        self,
+        description: Description,
+        first_instance: int,
+        num_instances: int,
+        slowdown: float = 1.0,
+    ) -> None:
         """Build the simulation of the range.
 
         Args:
             description: the resolved experiment, as plain values.
             first_instance: global id of the first instance.
             num_instances: how many.
+            slowdown: factor on the engines' declared step time.
         """
         threadpool_limits(1)
         experiment = build_experiment(description)
         self._seed = experiment.seed
+        self._update = experiment.fleet.acting_update
+        self._cut_until = -1
         self._simulation = Simulation(
             experiment,
             num_instances,
             seed=self._seed,
             first_instance=first_instance,
             num_threads=1,
+            slowdown=slowdown,
         )
 
     def start(self, noise_size: int, snapshot: Snapshot | None = None) -> Snapshot:
         """Begin the first episodes, or go on from a snapshot; return the present one."""
-        self._sampler = Sampler(self._simulation, self._seed, noise_size)
+        self._sampler = Sampler(self._simulation, self._seed, noise_size, self._update)
         if snapshot is not None:
             self._sampler.restore(snapshot)
         return self._sampler.snapshot()
 
-    def sample(self, policy: MlpPolicy, num_steps: int) -> tuple[Sample, Snapshot]:
-        """Return the next steps, and the snapshot from which the steps after them follow."""
-        sample = self._sampler.sample(policy, num_steps)
+    def sample(
+        self, policy: MlpPolicy, num_steps: int, call: int = 0
+    ) -> tuple[Sample | None, Snapshot]:
+        """Return the next steps, and the snapshot from which the steps after them follow.
+
+        Args:
+            policy: to act with, unless `adopt` has brought a newer one.
+            num_steps: of each instance, unless `cut` ends the fragment earlier.
+            call: the request's number, which grows from one to the next.
+        """
+        if call <= self._cut_until:
+            return None, self._sampler.snapshot()
+        newest = self._sampler.policies.newest
+        if newest is None or policy.version >= newest.version:
+            self._sampler.policies.newest = policy
+        sample = self._sampler.sample(num_steps, is_cut=lambda: call <= self._cut_until)
         return sample, self._sampler.snapshot()
+
+    def adopt(self, policy: MlpPolicy) -> None:
+        """Take a newer policy, also while sampling."""
+        self._sampler.policies.newest = policy
+
+    def cut(self, call: int) -> None:
+        """End the fragment that is being sampled after its present step, up to a request."""
+        self._cut_until = call

@@ -1,8 +1,9 @@
-"""Workers on Ray: each an actor process with its own range of instances."""
+"""Actors on Ray: processes that each step a range of the instances, replaced when they die."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,32 +11,33 @@ import numpy.typing as npt
 import ray
 from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
 
-from troupe.core.errors import TroupeError
+from troupe.core.errors import TroupeError, UserError
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import specs
-from troupe.fleet.actor import Actor
+from troupe.fleet.actor import CONTROL, Actor
 from troupe.fleet.cluster import connect
-from troupe.fleet.division import (
-    Snapshot,
-    check_division,
-    divide,
-    join_samples,
-    join_snapshots,
-    split_snapshot,
-)
-from troupe.fleet.sampler import Sample
-from troupe.policies import MlpPolicy
+from troupe.fleet.division import Snapshot, check_division, divide, join_snapshots, split_snapshot
 
 MAX_RESTARTS_IN_A_ROW = 5
+PLACED_WITHIN_S = 25.0
+ROUNDING = 1e-3
+"""Of the number of places, which Ray counts in parts of a core."""
+
 LOST = (RayActorError, OutOfMemoryError, ObjectLostError)
 """What an actor, or the result that it had on its machine, is lost with."""
 
 
-class RayWorkers:
-    """An experiment's instances, divided over actors on this machine or a Ray cluster.
+class Actors:
+    """The actors of an experiment, on this machine or a Ray cluster.
 
-    The actors sample the same fragments as one process would, whatever their number. One that dies
-    is replaced, goes on from the snapshot before its last fragment, and samples that again.
+    Attributes:
+        observation_spec: of one instance.
+        action_spec: of one instance.
+        metric_names: of the task's metrics.
+        ranges: of global instance ids, one for each actor.
+        handles: of the actors, for calls.
+        snapshots: from which each actor would go on, were it replaced.
+        restarts: how often each actor died and was replaced.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -43,82 +45,95 @@ class RayWorkers:
 
         Raises:
             UserError: if anything is wrong with the experiment, there are more workers than
-                instances, or the address does not answer.
+                instances, the address does not answer, or the cluster has no place for them.
         """
         fleet = experiment.fleet
         check_division(fleet)
         self.observation_spec, self.action_spec, self.metric_names = specs(experiment)
         self._started_ray = connect(fleet.address)
-        self.restarts = 0
-        self._ranges = divide(fleet.instances, fleet.workers)
+        self.handles: list[Any] = []
+        self.ranges = divide(fleet.instances, fleet.workers)
+        self.restarts = [0] * fleet.workers
+        self._restarts_in_a_row = [0] * fleet.workers
         self._description = experiment.resolved()
-        self._actor_class = ray.remote(
-            num_cpus=_share_of_cores(fleet.workers),
-            scheduling_strategy="DEFAULT",  # anywhere, also where a sweep's trial starts them
-        )(Actor)
-        self._actors = [self._new_actor(worker) for worker in range(fleet.workers)]
-        self._snapshots: list[Snapshot] = []
+        self._slow_workers = fleet.slow_workers
+        self._share = _share_of_cores(fleet.workers)
+        self._wait_for_places(fleet.workers)
+        options: dict[str, Any] = {
+            "num_cpus": self._share,
+            "scheduling_strategy": "DEFAULT",  # anywhere, also where a sweep's trial starts them
+            "concurrency_groups": {CONTROL: 1},
+        }
+        self._actor_class = ray.remote(**options)(Actor)
+        self.handles = [self._new_actor(worker) for worker in range(fleet.workers)]
+        self.snapshots: list[Snapshot] = []
 
     def start(self, noise_size: int) -> None:
         """Begin the first episodes."""
         self._noise_size = noise_size
-        self._snapshots = self._get([a.start.remote(noise_size) for a in self._actors])
-
-    def sample(self, policy: MlpPolicy, num_steps: int) -> Sample:
-        """Return the next steps of all instances, and what ended or failed in them."""
-        shared = ray.put(policy)
-        pending = [actor.sample.remote(shared, num_steps) for actor in self._actors]
-        samples = []
-        for worker, reference in enumerate(pending):
-            sample, snapshot = self._sample_surely(worker, reference, shared, num_steps)
-            samples.append(sample)
-            self._snapshots[worker] = snapshot
-        return join_samples(samples)
+        self.snapshots = self._get([handle.start.remote(noise_size) for handle in self.handles])
 
     def snapshot(self) -> Snapshot:
         """Return the exact state of all instances, in the order of their global ids."""
-        return join_snapshots(self._snapshots)
+        return join_snapshots(self.snapshots)
 
     def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on from a snapshot, also of another number of workers."""
-        parts = split_snapshot(snapshot, self._ranges)
+        """Go on from a snapshot, also of another number of actors."""
+        parts = split_snapshot(snapshot, self.ranges)
         starts = [
-            actor.start.remote(self._noise_size, part)
-            for actor, part in zip(self._actors, parts, strict=True)
+            handle.start.remote(self._noise_size, part)
+            for handle, part in zip(self.handles, parts, strict=True)
         ]
-        self._snapshots = self._get(starts)
+        self.snapshots = self._get(starts)
+
+    def keep(self, worker: int, snapshot: Snapshot) -> None:
+        """Note from where an actor that has just answered would go on."""
+        self.snapshots[worker] = snapshot
+        self._restarts_in_a_row[worker] = 0
+
+    def replace(self, worker: int) -> None:
+        """Start another actor in the place of one that died; it goes on from the last snapshot.
+
+        Raises:
+            TroupeError: if it dies again and again.
+        """
+        self.restarts[worker] += 1
+        self._restarts_in_a_row[worker] += 1
+        if self._restarts_in_a_row[worker] > MAX_RESTARTS_IN_A_ROW:
+            raise TroupeError(
+                f"worker {worker} died {MAX_RESTARTS_IN_A_ROW} times in a row at the same steps."
+            )
+        ray.kill(self.handles[worker])
+        self.handles[worker] = self._new_actor(worker)
+        self.handles[worker].start.remote(self._noise_size, self.snapshots[worker])
 
     def close(self) -> None:
         """End the actors, and Ray if it was started here."""
-        for actor in self._actors:
-            ray.kill(actor)
-        self._actors = []
+        for handle in self.handles:
+            ray.kill(handle)
+        self.handles = []
         if self._started_ray:
             ray.shutdown()
             self._started_ray = False
 
     def _new_actor(self, worker: int) -> Any:
-        first, last = self._ranges[worker]
-        return self._actor_class.remote(self._description, first, last - first)
+        first, last = self.ranges[worker]
+        slowdown = self._slow_workers.get(worker, 1.0)
+        return self._actor_class.remote(self._description, first, last - first, slowdown)
 
-    def _sample_surely(
-        self, worker: int, reference: Any, policy: Any, num_steps: int
-    ) -> tuple[Sample, Snapshot]:
-        """Return what a worker samples; one that dies is replaced and samples it again."""
-        for _ in range(MAX_RESTARTS_IN_A_ROW):
-            try:
-                result: tuple[Sample, Snapshot] = ray.get(reference)
-            except LOST:
-                self.restarts += 1
-                ray.kill(self._actors[worker])
-                actor = self._actors[worker] = self._new_actor(worker)
-                actor.start.remote(self._noise_size, self._snapshots[worker])
-                reference = actor.sample.remote(policy, num_steps)
-            else:
-                return result
-        raise TroupeError(
-            f"worker {worker} died {MAX_RESTARTS_IN_A_ROW} times in a row at the same steps."
-        )
+    def _wait_for_places(self, workers: int) -> None:
+        """Wait until the cluster has places for all actors: others may be about to leave."""
+        deadline = time.monotonic() + PLACED_WITHIN_S
+        while (places := _free_cores() / self._share) < workers - ROUNDING:
+            if time.monotonic() > deadline:
+                free, total = _free_cores(), float(ray.cluster_resources().get("CPU", 0.0))
+                self.close()
+                raise UserError(
+                    f"fleet.workers: there is a place for {int(places)} of {workers} workers: each "
+                    f"takes {self._share:g} cores, and of the cluster's {total:g}, {free:g} have "
+                    f"been free for {PLACED_WITHIN_S:g} s."
+                )
+            time.sleep(0.2)
 
     def _get(self, references: Sequence[Any]) -> list[Any]:
         try:
@@ -126,6 +141,10 @@ class RayWorkers:
         except LOST as error:
             raise TroupeError(f"a worker could not start: {error}") from error
         return results
+
+
+def _free_cores() -> float:
+    return float(ray.available_resources().get("CPU", 0.0))
 
 
 def _share_of_cores(workers: int) -> float:

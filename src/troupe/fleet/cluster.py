@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,15 +36,29 @@ def connect(address: str | None) -> bool:
     if address == "local":
         options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    options["runtime_env"] = {"env_vars": environment}
     try:
         with _signals_are_ours(), warnings.catch_warnings():
             # what Ray forks becomes another program at once, so threads of JAX do not matter
             warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
-            ray.init(address=address, runtime_env={"env_vars": environment}, **options)
+            _start(address, options)
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         raise UserError(f"no Ray cluster can be used at '{address}': {error}") from error
     _keep_token_private()
     return True
+
+
+def _start(address: str, options: Mapping[str, Any]) -> None:
+    """Start Ray, once more if one of its own processes did not come up in time.
+
+    That happens on a machine that is very busy, and where gRPC has threads in this process.
+    """
+    try:
+        ray.init(address=address, **options)
+    except RuntimeError as error:
+        if address != "local" or "Timed out" not in str(error):
+            raise
+        ray.init(address=address, **options)
 
 
 def _keep_token_private() -> None:

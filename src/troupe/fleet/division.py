@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from troupe.core.errors import UserError
-from troupe.episodes import join_instances
+from troupe.episodes import EpisodeTable, join_instances
 from troupe.experiments.schema import FleetSettings
 from troupe.fleet.sampler import Sample
 
@@ -25,6 +25,12 @@ def divide(num_instances: int, parts: int) -> Ranges:
     """Return the first global id of each part, and the one after its last."""
     bounds = np.linspace(0, num_instances, parts + 1).round().astype(int)
     return [(int(first), int(last)) for first, last in pairwise(bounds)]
+
+
+def owners(ranges: Ranges, instances: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the number of the part that each global instance id belongs to."""
+    first_instances = np.array([first for first, _ in ranges])
+    return np.searchsorted(first_instances, instances, side="right") - 1
 
 
 def check_division(fleet: FleetSettings) -> None:
@@ -44,15 +50,18 @@ def join_samples(samples: Sequence[Sample]) -> Sample:
     """Return the samples of neighbouring ranges as one."""
     if len(samples) == 1:
         return samples[0]
-    fragment = join_instances([sample.fragment for sample in samples])
-    tables = [sample.episodes for sample in samples]
-    episodes = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-    order = np.lexsort((episodes["instance"], episodes["step"]))
     return Sample(
-        fragment=fragment,
-        episodes={name: values[order] for name, values in episodes.items()},
+        fragment=join_instances([sample.fragment for sample in samples]),
+        episodes=join_episodes([sample.episodes for sample in samples]),
         faults=[fault for sample in samples for fault in sample.faults],
     )
+
+
+def join_episodes(tables: Sequence[EpisodeTable]) -> EpisodeTable:
+    """Return tables of episodes as one, in the order of step and instance."""
+    episodes = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    order = np.lexsort((episodes["instance"], episodes["step"]))
+    return {name: values[order] for name, values in episodes.items()}
 
 
 def join_snapshots(snapshots: Sequence[Mapping[str, npt.NDArray[Any]]]) -> Snapshot:

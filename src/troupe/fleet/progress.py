@@ -21,9 +21,11 @@ class Progress:
 
     Attributes:
         updates: of the policy.
-        sampled: steps that the workers gave.
+        sampled: steps that the workers took.
         steps: of them, learned from.
-        waiting: of them, sampled ahead and kept for the next update.
+        waiting: of them, kept for the next updates.
+        lost: of them, those that died with a worker before they arrived, at most.
+        late: of those learned from, the ones further behind than ``fleet.max_lag``.
         episodes: that ended.
         faults: of engines, each of which cut an episode off.
         abandoned: episodes cut off by a stop, because an engine cannot snapshot.
@@ -37,6 +39,8 @@ class Progress:
     sampled: int = 0
     steps: int = 0
     waiting: int = 0
+    lost: int = 0
+    late: int = 0
     episodes: int = 0
     faults: int = 0
     abandoned: int = 0
@@ -50,8 +54,12 @@ class Progress:
         self.wall_s = wall_s
         self.updates += 1
         self.steps += sample.fragment.num_steps
-        self.faults += len(sample.faults)
         self.lag = lag
+        self.add_ended(sample)
+
+    def add_ended(self, sample: Sample) -> None:
+        """Count the episodes that ended in a sample, and the faults."""
+        self.faults += len(sample.faults)
         self.episodes += len(sample.episodes["return"])
         for name, values in sample.episodes.items():
             if name not in ("step", "instance", "episode", "truncated"):
@@ -73,6 +81,12 @@ class Progress:
         """Steps that were sampled and neither learned from nor kept for it."""
         return self.sampled - self.steps - self.waiting
 
+    @property
+    def dropped(self) -> dict[str, int]:
+        """The dropped steps by reason."""
+        reasons = {"worker died": self.lost, "unknown": self.dropped_steps - self.lost}
+        return {reason: count for reason, count in reasons.items() if count}
+
     def attempts(self, num_instances: int) -> int:
         """Return how many episodes have begun."""
         return self.episodes + self.abandoned + num_instances
@@ -92,6 +106,7 @@ class Progress:
             **means,
             "faults": self.faults,
             "lag": self.lag,
+            "late_steps": self.late,
             "dropped_steps": self.dropped_steps,
             "learned": float(bool(self.learned)),
         }

@@ -29,6 +29,7 @@ class Recorder:
         self._run = run
         self._seed = run.experiment().seed
         self._rows = [row for row in _rows(run) if row["update"] <= updates]
+        self._num_written = len(self._rows)
         self._episodes: list[EpisodeTable] = []
         self._events = EventFileWriter(str(run.path / "tensorboard"))
         self._flushed = time.monotonic()
@@ -49,14 +50,18 @@ class Recorder:
     def update(self, row: Mapping[str, float], sample: Sample) -> None:
         """Record an update's figures, and the episodes that ended and the faults in its sample."""
         self._rows.append(row)
-        self._episodes.append(sample.episodes)
-        self._append_faults(sample.faults)
+        self.ended(sample)
         if time.monotonic() - self._flushed > FLUSH_EVERY_S:
             self.flush()
 
+    def ended(self, sample: Sample) -> None:
+        """Record the episodes that ended and the faults in a sample."""
+        self._episodes.append(sample.episodes)
+        self._append_faults(sample.faults)
+
     def flush(self) -> None:
         """Write everything that was recorded."""
-        if not self._episodes:
+        if not self._episodes or not self._rows:
             return
         names = self._rows[-1].keys()
         columns = {n: np.array([row.get(n, np.nan) for row in self._rows]) for n in names}
@@ -66,10 +71,10 @@ class Recorder:
         if len(joined["return"]):
             self._run.write_episodes(steps, joined)
         self._run.write_table("metrics.parquet", columns)
-        for row in self._rows[-len(tables) :]:
+        for row in self._rows[self._num_written :]:
             self._write_events(row)
         self._events.flush()
-        self._episodes = []
+        self._episodes, self._num_written = [], len(self._rows)
         self._flushed = time.monotonic()
 
     def _append_faults(self, faults: Sequence[FaultRecord]) -> None:

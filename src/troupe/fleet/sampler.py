@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from troupe.engines.base import Fault
-from troupe.episodes import EPISODE_FIELDS, EpisodeTable, Fragment
+from troupe.episodes import EpisodeTable, Fragment, no_episodes
+from troupe.experiments.schema import PolicyUpdate
 from troupe.experiments.simulation import Simulation, Step
-from troupe.policies import Policy
+from troupe.fleet.policy_feed import PolicyFeed
 from troupe.policies.base import ActionNoise
 
 
@@ -55,11 +56,19 @@ class Sampler:
 
     Attributes:
         simulation: whose instances are stepped.
+        policies: what acts; offer it one before the first step.
     """
 
-    def __init__(self, simulation: Simulation, seed: int, noise_size: int) -> None:
+    def __init__(
+        self,
+        simulation: Simulation,
+        seed: int,
+        noise_size: int,
+        update: PolicyUpdate = "fragment",
+    ) -> None:
         """Begin the first episode of every instance."""
         self.simulation = simulation
+        self.policies = PolicyFeed(simulation.num_instances, update)
         self._step_ns = simulation.loop.step_ns
         num_instances = simulation.num_instances
         self._noise = ActionNoise(seed, simulation.first_instance, num_instances, noise_size)
@@ -68,8 +77,13 @@ class Sampler:
         simulation.stagger()
         self._observation = simulation.observe()
 
-    def sample(self, policy: Policy, num_steps: int) -> Sample:
-        """Return the next steps of all instances, and what ended or failed in them."""
+    def sample(self, num_steps: int, is_cut: Callable[[], bool] = lambda: False) -> Sample:
+        """Return the next steps of all instances, and what ended or failed in them.
+
+        Args:
+            num_steps: of each instance.
+            is_cut: asked after each step; True ends the fragment there.
+        """
         simulation = self.simulation
         shape = (num_steps, simulation.num_instances)
         observations = np.empty((num_steps + 1, *self._observation.shape), self._observation.dtype)
@@ -79,14 +93,20 @@ class Sampler:
         reward = np.empty(shape, np.float32)
         terminated = np.empty(shape, np.bool_)
         truncated = np.empty(shape, np.bool_)
+        version = np.empty(shape, np.int64)
         time_ns = np.empty(shape, np.int64)
+        episode = np.empty(shape, np.int64)
         ended: list[EpisodeTable] = []
         finals: list[npt.NDArray[Any]] = []
         faults: list[FaultRecord] = []
+        self.policies.begin_fragment()
         for t in range(num_steps):
             # act
-            acted = policy.act(observations[t], self._noise.draw(), simulation.first_instance)
+            acted, version[t] = self.policies.act(
+                observations[t], self._noise.draw(), simulation.first_instance
+            )
             time_ns[t] = simulation.episode_step * self._step_ns
+            episode[t] = simulation.episode
             step = simulation.step(acted.action)
             # keep what happened
             actions.append(acted.action)
@@ -102,22 +122,29 @@ class Sampler:
                 finals.append(step.observation[done])
                 self._return[done] = 0.0
                 simulation.reset(done)
+                self.policies.begin_episodes(done)
                 observations[t + 1] = simulation.observe()
-        self._observation = observations[-1].copy()
+            if is_cut():
+                break
+        num_taken = len(actions)
+        self._observation = observations[num_taken].copy()
         episodes = _join(ended, simulation)
+        instances = np.arange(simulation.num_instances) + simulation.first_instance
         fragment = Fragment(
-            observation=observations,
+            observation=observations[: num_taken + 1],
             action=np.stack(actions),
-            log_prob=log_prob,
-            reward=reward,
-            terminated=terminated,
-            truncated=truncated,
+            log_prob=log_prob[:num_taken],
+            reward=reward[:num_taken],
+            terminated=terminated[:num_taken],
+            truncated=truncated[:num_taken],
             final_step=np.stack(
                 [episodes["step"], episodes["instance"] - simulation.first_instance], axis=1
             ),
             final_observation=np.concatenate([observations[:0, 0], *finals]),
-            version=np.full(shape, policy.version, np.int64),
-            time_ns=time_ns,
+            version=version[:num_taken],
+            time_ns=time_ns[:num_taken],
+            instance=np.tile(instances, (num_taken, 1)),
+            episode=episode[:num_taken],
         )
         return Sample(fragment, episodes, faults)
 
@@ -130,7 +157,7 @@ class Sampler:
     def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on from a snapshot, bit for bit, or with new episodes if engines cannot snapshot."""
         self.simulation.restore(snapshot)
-        self._noise.step = int(snapshot["noise_step"][0])
+        self._noise.step = int(snapshot["noise_step"].max())
         if self.simulation.can_snapshot:
             self._return[...] = snapshot["return"]
             self._observation = snapshot["observation"].copy()
@@ -163,6 +190,5 @@ class Sampler:
 
 
 def _join(tables: list[EpisodeTable], simulation: Simulation) -> EpisodeTable:
-    empty: EpisodeTable = {name: np.empty(0, dtype) for name, dtype in EPISODE_FIELDS.items()}
-    empty |= {name: np.empty(0) for name in simulation.metrics()}
+    empty = no_episodes(simulation.metrics())
     return {name: np.concatenate([empty[name], *(t[name] for t in tables)]) for name in empty}

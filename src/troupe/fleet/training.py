@@ -21,8 +21,9 @@ from troupe.fleet.progress import Progress
 from troupe.fleet.recording import Recorder
 from troupe.fleet.runs import Checkpoint, RunDirectory, experiment_digest
 from troupe.fleet.sampler import Sample
+from troupe.fleet.weighing import Weigher
 from troupe.fleet.workers import Workers, make_workers
-from troupe.learning.base import LearnerSettings
+from troupe.learning.base import LearnerSettings, Weights
 from troupe.policies import MlpPolicy
 
 Figures = dict[str, float]
@@ -38,6 +39,12 @@ task is learned; exploration makes training episodes fail more often than test e
 
 class Training:
     """One run of an experiment: its actors, its learner and its record.
+
+    Attributes:
+        experiment: that is trained.
+        progress: how far it is.
+        workers: figures of each worker by name, once training has ended.
+        startup_s: how long actors and learner took to start.
 
     With lag 1 the actors sample the next fragment with the present policy while the learner makes
     the next policy of the last fragment; with lag 0 they take turns. Either way all fragments and
@@ -66,11 +73,15 @@ class Training:
         self.experiment = experiment
         self.stop_requested = stop_requested or threading.Event()
         self.progress = Progress()
+        self.workers: list[dict[str, Any]] = []
         self._report = report
         self._num_steps = fragment_steps(experiment)
         self._ahead: Sample | None = None
         self._saved_updates = -1
+        self._sampled_before = self._lost_before = 0
         self._evaluator: Evaluator | None = None
+        self._weigher = Weigher(experiment, self.settings)
+        self._is_warned = False
         self._workers: Workers = make_workers(experiment)
         try:
             self._prepare()
@@ -87,7 +98,10 @@ class Training:
         self.progress = Progress.from_json(checkpoint.counters)
         self._saved_updates = self.progress.updates
         self._learner.restore(checkpoint.groups["learner"])
+        self._weigher.restore(checkpoint.groups.get("weighting", {}))
         self._workers.restore(checkpoint.groups["workers"])
+        self._workers.backlog.restore(checkpoint.groups.get("backlog", {}))
+        self._sampled_before, self._lost_before = self.progress.sampled, self.progress.lost
         if "loop/now_ns" not in checkpoint.groups["workers"]:
             self.progress.abandoned += self.experiment.fleet.instances
         if "ahead" in checkpoint.groups:
@@ -109,17 +123,21 @@ class Training:
             while not (reason := self._reason_to_stop()):
                 # the steps to learn from: sampled while learning the last ones, or now
                 sample = self._ahead or self._sample(policy)
+                weight, weight_figures = self._weigh(sample.fragment)
                 # learn, and with lag 1 sample the next steps meanwhile
-                updating = learner_thread.submit(self._learner.update, sample.fragment)
+                updating = learner_thread.submit(self._learner.update, sample.fragment, weight)
                 self._ahead = self._sample_ahead(policy)
                 figures = updating.result()
                 policy = self._learner.policy()
                 # count, record and report
-                self.progress.waiting = self._ahead.fragment.num_steps if self._ahead else 0
+                self._count_steps()
                 lag = policy.version - 1 - sample.fragment.version
+                self.progress.late += int((lag > self.experiment.fleet.max_lag).sum())
                 self.progress.add(sample, time.perf_counter() - sitting, float(lag.mean()))
-                row = {**self.progress.row(self.experiment.fleet.instances), **figures}
+                counts = self.progress.row(self.experiment.fleet.instances)
+                row = {**counts, **weight_figures, **figures}
                 recorder.update(row, sample)
+                self._warn(run)
                 self._report(row)
                 # test and save from time to time
                 if self._is_promising() and self._is_learned(policy):
@@ -127,17 +145,17 @@ class Training:
                 if time.monotonic() > checkpoint_due:
                     self._write_checkpoint(run)
                     checkpoint_due = time.monotonic() + CHECKPOINT_EVERY_S
+            for rest in self._workers.settle():
+                self.progress.add_ended(rest)
+                recorder.ended(rest)
+        self._count_steps()
+        self.workers = self._workers.report()
         self._write_checkpoint(run)
         return reason
 
     def policy(self) -> MlpPolicy:
         """Return the newest policy."""
         return self._learner.policy()
-
-    @property
-    def restarts(self) -> int:
-        """How often a worker died and was replaced."""
-        return self._workers.restarts
 
     def close(self) -> None:
         """Release everything; may be called again."""
@@ -153,9 +171,11 @@ class Training:
             workers.action_spec,
             experiment.seed,
             -(-experiment.steps // self.settings.batch),
+            experiment.task.goals(experiment.robots) if experiment.task else None,
         )
         workers.start(self._learner.policy().noise_size)
-        self._learner.prepare(self._num_steps, experiment.fleet.instances)
+        weighted = not self._weigher.is_uniform
+        self._learner.prepare(self._num_steps, experiment.fleet.instances, weighted)
         if experiment.evaluation.attempts_every and "success" in workers.metric_names:
             self._evaluator = Evaluator(experiment, LEARNED_EPISODES, num_threads=1)
 
@@ -173,14 +193,36 @@ class Training:
 
     def _sample_ahead(self, policy: MlpPolicy) -> Sample | None:
         is_last = self.progress.steps + self.settings.batch >= self.experiment.steps
-        if self.settings.lag == 0 or is_last:
+        is_apart = self.experiment.fleet.mode != "synchronous"  # workers go on by themselves
+        if self.settings.lag == 0 or is_last or is_apart:
             return None
         return self._sample(policy)
 
     def _sample(self, policy: MlpPolicy) -> Sample:
-        sample = self._workers.sample(policy, self._num_steps)
-        self.progress.sampled += sample.fragment.num_steps
-        return sample
+        return self._workers.sample(policy, self._num_steps)
+
+    def _weigh(self, fragment: Fragment) -> tuple[Weights | None, Figures]:
+        return self._weigher.weigh(
+            fragment,
+            self._learner,
+            self._learner.policy().version,
+            self._workers.owners(fragment.instance),
+            min(1.0, self.progress.steps / self.experiment.steps),
+        )
+
+    def _warn(self, run: RunDirectory) -> None:
+        """Log what is wrong with the weights, once."""
+        if self._weigher.alarm and not self._is_warned:
+            run.log(self._weigher.alarm)
+            self._is_warned = True
+
+    def _count_steps(self) -> None:
+        """Bring the counts of steps up to date with the workers."""
+        progress, workers = self.progress, self._workers
+        progress.sampled = self._sampled_before + workers.sampled
+        progress.lost = self._lost_before + workers.lost
+        ahead = self._ahead.fragment.num_steps if self._ahead else 0
+        progress.waiting = ahead + workers.backlog.num_steps
 
     def _is_promising(self) -> bool:
         progress = self.progress
@@ -197,8 +239,12 @@ class Training:
         if self._saved_updates == self.progress.updates:
             return
         groups = {"learner": self._learner.state(), "workers": self._workers.snapshot()}
+        if weighting := self._weigher.state():
+            groups["weighting"] = weighting
         if self._ahead is not None:
             groups["ahead"] = _sample_to_arrays(self._ahead)
+        if self._workers.backlog.num_steps:
+            groups["backlog"] = self._workers.backlog.arrays()
         run.write_checkpoint(
             self.progress.steps,
             self._learner.policy(),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from troupe.core.arrays import ArraySpec
+from troupe.episodes import Backlog
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import Simulation
 from troupe.fleet.division import Snapshot
@@ -23,19 +25,32 @@ class Workers(Protocol):
         observation_spec: of one instance.
         action_spec: of one instance.
         metric_names: of the task's metrics.
-        restarts: how often a worker died and was replaced.
+        backlog: steps that have arrived and wait to be returned by `sample`.
+        sampled: steps that were sampled since the start, as far as is known here.
+        lost: of them, those that died with a worker, at most.
     """
 
     observation_spec: ArraySpec
     action_spec: ArraySpec
     metric_names: tuple[str, ...]
-    restarts: int
+    backlog: Backlog
+    sampled: int
+    lost: int
 
     def start(self, noise_size: int) -> None:
         """Begin the first episodes."""
 
     def sample(self, policy: MlpPolicy, num_steps: int) -> Sample:
         """Return the next steps of all instances, and what ended or failed in them."""
+
+    def settle(self) -> list[Sample]:
+        """End what is under way; its steps join the backlog, its episodes are returned."""
+
+    def owners(self, instances: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the number of the worker that steps each instance, by global id."""
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return figures of each worker by name, ``restarts`` among them."""
 
     def snapshot(self) -> Snapshot:
         """Return the exact state of all instances, in the order of their global ids."""
@@ -57,7 +72,9 @@ class LocalWorkers:
         self.observation_spec = self._simulation.observation_spec
         self.action_spec = self._simulation.action_spec
         self.metric_names = tuple(self._simulation.metrics())
-        self.restarts = 0
+        self.backlog = Backlog()
+        self.sampled = 0
+        self.lost = 0
         self._blas = ThreadpoolController()
 
     def start(self, noise_size: int) -> None:
@@ -68,7 +85,22 @@ class LocalWorkers:
         """Return the next steps of all instances, and what ended or failed in them."""
         # on several threads BLAS rounds the products of wide layers differently
         with self._blas.limit(limits=1):
-            return self._sampler.sample(policy, num_steps)
+            self._sampler.policies.newest = policy
+            sample = self._sampler.sample(num_steps)
+        self.sampled += sample.fragment.num_steps
+        return sample
+
+    def settle(self) -> list[Sample]:
+        """Nothing is under way between two samples."""
+        return []
+
+    def owners(self, instances: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the number of the worker that steps each instance, by global id."""
+        return np.zeros_like(instances)
+
+    def report(self) -> list[dict[str, Any]]:
+        """There are no workers beside this process."""
+        return []
 
     def snapshot(self) -> Snapshot:
         """Return the exact state of all instances."""
@@ -87,6 +119,10 @@ def make_workers(experiment: Experiment) -> Workers:
     """Return workers as the experiment's fleet settings say: in this process, or on Ray."""
     if experiment.fleet.workers == 0:
         return LocalWorkers(experiment)
-    from troupe.fleet.actors import RayWorkers
+    if experiment.fleet.mode == "synchronous":
+        from troupe.fleet.synchronous import SynchronousWorkers
 
-    return RayWorkers(experiment)
+        return SynchronousWorkers(experiment)
+    from troupe.fleet.asynchronous import AsynchronousWorkers
+
+    return AsynchronousWorkers(experiment)

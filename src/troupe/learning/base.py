@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
+import numpy as np
 import numpy.typing as npt
+from pydantic import model_validator
 
 from troupe.core.arrays import ArraySpec
+from troupe.core.goals import Goals
 from troupe.core.settings import Settings
 from troupe.episodes import Fragment
+from troupe.learning.weighting import UniformSettings, WeightingChoice, check_fit
 from troupe.policies import MlpPolicy
+
+Weights = npt.NDArray[np.float32]
 
 
 class Learner(Protocol):
@@ -19,11 +25,26 @@ class Learner(Protocol):
     def policy(self) -> MlpPolicy:
         """Return the newest policy, in numpy, with its normalisation."""
 
-    def prepare(self, num_steps: int, num_instances: int) -> None:
+    def prepare(self, num_steps: int, num_instances: int, weighted: bool = False) -> None:
         """Compile for fragments of this shape, so that the first update takes no longer."""
 
-    def update(self, fragment: Fragment) -> dict[str, float]:
-        """Learn from a fragment and return figures of the update by name."""
+    def update(self, fragment: Fragment, weight: Weights | None = None) -> dict[str, float]:
+        """Learn from a fragment and return figures of the update by name.
+
+        Args:
+            fragment: of steps, of this or older versions.
+            weight: how much each step counts, (T, N), with mean 1 over real steps and 0 on
+                padding; None if all count the same.
+        """
+
+    def priorities(self, fragment: Fragment) -> Weights:
+        """Return how much each step surprises the present critic, (T, N)."""
+
+    def parameters(self) -> dict[str, npt.NDArray[Any]]:
+        """Return weights and the moments that they are relative to, to merge them with others'."""
+
+    def adopt(self, parameters: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on with other weights and moments; the optimiser and the version stay."""
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return everything that `restore` needs to go on bitwise the same."""
@@ -39,14 +60,28 @@ class LearnerSettings(Settings):
         batch: steps of all instances together for one update.
         lag: 1 to sample with the policy before the newest while the newest is being learned, 0
             to do one after the other. Both are deterministic.
+        weighting: how much each step counts: one weighting, or a list whose product counts.
     """
+
+    has_priorities: ClassVar[bool] = True
 
     type: str
     batch: int
     lag: int
+    weighting: WeightingChoice = (UniformSettings(),)
+
+    @model_validator(mode="after")
+    def _check_weighting(self) -> Self:
+        check_fit(self.weighting, self.type, has_priorities=self.has_priorities)
+        return self
 
     def build(
-        self, observation: ArraySpec, action: ArraySpec, seed: int, num_updates: int
+        self,
+        observation: ArraySpec,
+        action: ArraySpec,
+        seed: int,
+        num_updates: int,
+        goals: Goals | None = None,
     ) -> Learner:
         """Return a new learner.
 
@@ -55,5 +90,6 @@ class LearnerSettings(Settings):
             action: of one instance.
             seed: the root seed.
             num_updates: how many updates the run will have, for schedules.
+            goals: of the task, if it has some that could be changed in hindsight.
         """
         raise NotImplementedError

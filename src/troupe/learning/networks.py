@@ -16,7 +16,7 @@ from troupe.policies.mlp import LOG_STD_RANGE, Distribution
 
 Parameters = dict[str, jax.Array]
 
-_ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "tanh": jnp.tanh,
     "relu": jax.nn.relu,
     "elu": jax.nn.elu,
@@ -77,7 +77,7 @@ def forward(parameters: Parameters, name: str, x: jax.Array, activation: str) ->
         x = x @ parameters[f"{name}.{layer}.weight"] + parameters[f"{name}.{layer}.bias"]
         if f"{name}.{layer + 1}.weight" not in parameters:
             return x
-        x = _ACTIVATIONS[activation](x)
+        x = ACTIVATIONS[activation](x)
     raise AssertionError
 
 

@@ -11,6 +11,27 @@ import numpy as np
 NEVER_VARIED = 1e-5
 """Standard deviation below which a component counts as constant."""
 
+TINY_VARIANCE = 1e-8
+"""Added to variances, so that one over their root is finite."""
+
+
+def weighted_mean(values: jax.Array, weight: jax.Array | None) -> jax.Array:
+    """Return the mean over the first axis, with weights (B,) or, for None, with equal ones."""
+    if weight is None:
+        return values.mean(axis=0)
+    aligned = weight.reshape(weight.shape + (1,) * (values.ndim - 1))
+    return (aligned * values).sum(axis=0) / weight.sum()
+
+
+def moments(
+    values: jax.Array, weight: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array | int]:
+    """Return mean and variance over the first axis and the sum of the weights."""
+    if weight is None:
+        return values.mean(axis=0), values.var(axis=0), values.shape[0]
+    mean = weighted_mean(values, weight)
+    return mean, weighted_mean((values - mean) ** 2, weight), weight.sum()
+
 
 class Running(NamedTuple):
     """Moments of everything seen so far.
@@ -30,11 +51,16 @@ class Running(NamedTuple):
         """Return moments of nothing: mean 0 and variance 1."""
         return cls(jnp.zeros(shape), jnp.ones(shape), jnp.zeros(()))
 
-    def merge(self, samples: jax.Array) -> Running:
-        """Return the moments with samples, (B, ...), added (Chan, Golub and LeVeque, 1979)."""
-        total = self.num_samples + samples.shape[0]
-        share = samples.shape[0] / total
-        mean, variance = samples.mean(axis=0), samples.var(axis=0)
+    def merge(self, samples: jax.Array, weight: jax.Array | None = None) -> Running:
+        """Return the moments with samples, (B, ...), added; samples of weight 0 do not count."""
+        return self.merge_moments(*moments(samples, weight))
+
+    def merge_moments(
+        self, mean: jax.Array, variance: jax.Array, num_samples: jax.Array | int
+    ) -> Running:
+        """Return the moments with those of a batch added (Chan, Golub and LeVeque, 1979)."""
+        total = self.num_samples + num_samples
+        share = num_samples / total
         difference = mean - self.mean
         return Running(
             self.mean + difference * share,
@@ -45,7 +71,7 @@ class Running(NamedTuple):
     @property
     def scale(self) -> jax.Array:
         """One over the standard deviation."""
-        return 1.0 / jnp.sqrt(self.variance + np.float32(1e-8))
+        return 1.0 / jnp.sqrt(self.variance + np.float32(TINY_VARIANCE))
 
     @property
     def informative_scale(self) -> jax.Array:

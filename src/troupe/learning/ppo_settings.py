@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from troupe.core.arrays import ArraySpec
+from troupe.core.goals import Goals
 from troupe.learning.base import LearnerSettings
 from troupe.policies.mlp import Activation, Distribution
 
@@ -30,6 +31,11 @@ class PPOSettings(LearnerSettings):
         gamma: discount of a step.
         gae_lambda: of generalised advantage estimation.
         clip: range of the probability ratio about 1.
+        correction: for steps that an older policy took. ``decoupled`` weighs them with the ratio
+            of the policy before the update to the one that acted, and clips about the former;
+            ``vtrace`` also estimates values and advantages with these ratios; ``none`` clips about
+            the policy that acted, whichever it was.
+        max_importance: where the ratios of the correction are cut.
         kl_coefficient: of a penalty on the divergence from the old policy.
         value_coefficient: of the value loss.
         entropy_coefficient: of the bonus for entropy.
@@ -55,6 +61,8 @@ class PPOSettings(LearnerSettings):
     gamma: float = Field(0.99, ge=0, le=1)
     gae_lambda: float = Field(0.95, ge=0, le=1)
     clip: float = Field(0.2, gt=0)
+    correction: Literal["none", "decoupled", "vtrace"] = "decoupled"
+    max_importance: float = Field(2.0, ge=1)
     kl_coefficient: float = Field(0.0, ge=0)
     value_coefficient: float = Field(0.5, ge=0)
     entropy_coefficient: float = Field(0.0, ge=0)
@@ -82,7 +90,14 @@ class PPOSettings(LearnerSettings):
             return "categorical"
         return "normal" if self.std == "shared" else "state-normal"
 
-    def build(self, observation: ArraySpec, action: ArraySpec, seed: int, num_updates: int) -> PPO:
+    def build(
+        self,
+        observation: ArraySpec,
+        action: ArraySpec,
+        seed: int,
+        num_updates: int,
+        goals: Goals | None = None,
+    ) -> PPO:
         """Return a new learner with weights drawn from the seed."""
         from troupe.learning.ppo import PPO
 

@@ -4,7 +4,8 @@ Enters: engines, the user's functions and the loop's settings. Leaves: a `World`
 datapacks, advanced in steps of simulated time. `functions` is what users write between engines and
 `nodes` what they write for a graph; `fixed_step` the loop in which every engine that is due is
 waited for, `event_loop` the one in soft real time; `ports` the way to the outside. `wiring` binds
-functions to packs, `connections` delays and drops on the way, `schedule` is the clock.
+functions to packs, `connections` delays and drops on the way, `sampling` takes values at times of
+a connection's own, `schedule` is the clock.
 """
 
 from troupe.loop.connections import ConnectionSettings

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from troupe.core.arrays import ArraySpec, Ids
 from troupe.core.seeding import Streams
-from troupe.core.settings import DurationOrNone, Settings
+from troupe.core.settings import Duration, DurationOrNone, Settings
 from troupe.loop.stored import restore_stored, stored
 
 DRAWS = 256
@@ -26,20 +26,32 @@ class ConnectionSettings(Settings):
     Attributes:
         delivery: ``latch`` sends the newest value at every synchronisation of the receiver,
             ``once`` only those that are new.
+        every: simulated time between two samples of the pack, a multiple of its engine's sync;
+            between them the last one stays. Default, with a phase: the sync.
+        phase: of the first sample, less than ``every``; before it there is none. Without ``every``
+            and ``phase`` all values are sent. Times count from an instance's reset.
         delay: simulated time on the way.
         jitter: of the delay: up to so much more, uniform, drawn for each message and instance.
         dropout: probability that a message is lost.
     """
 
     delivery: Literal["latch", "once"] = "latch"
+    every: Duration | None = None
+    phase: DurationOrNone = None
     delay: DurationOrNone = None
     jitter: DurationOrNone = None
     dropout: float = Field(0.0, ge=0.0, le=1.0)
 
     @property
     def is_direct(self) -> bool:
-        """Whether messages arrive at once and for certain."""
-        return self.delay is None and self.jitter is None and self.dropout == 0.0
+        """Whether all messages arrive, and at once."""
+        is_perfect = self.delay is None and self.jitter is None and self.dropout == 0.0
+        return is_perfect and not self.is_sampled
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether it takes values at times of its own."""
+        return self.every is not None or self.phase is not None
 
 
 class Line:
@@ -96,13 +108,31 @@ class Line:
         """For which instances any message has arrived, (N,)."""
         return self._shown >= 0
 
-    def send(self, value: npt.NDArray[Any], now_ns: int) -> None:
-        """Put a message on its way for every instance."""
-        slot = self._sent % self._messages.shape[1]
-        self._messages[self._rows, slot] = value
-        self._order[self._rows, slot] = self._sent
-        self._arrival[self._rows, slot] = self._arrivals(now_ns)
-        self._sent += 1
+    def send(
+        self,
+        value: npt.NDArray[Any],
+        now_ns: int | npt.NDArray[np.int64],
+        instances: Ids | None = None,
+    ) -> None:
+        """Put a message on its way for every instance, or for some.
+
+        Args:
+            value: for each of these instances.
+            now_ns: when it sets out, for all or for each.
+            instances: which.
+        """
+        rows = self._rows if instances is None else instances
+        sent = self._sent[rows]
+        arrival = self._arrivals(rows, sent, now_ns)
+        slot = sent % self._messages.shape[1]
+        self._sent[rows] += 1
+        if self._dropout:  # what is lost must not take the place of what nobody has read yet
+            kept = np.flatnonzero(arrival < NEVER)
+            rows, sent, arrival, value = rows[kept], sent[kept], arrival[kept], value[kept]
+            slot = self._order[rows].argmin(axis=1)
+        self._messages[rows, slot] = value
+        self._order[rows, slot] = sent
+        self._arrival[rows, slot] = arrival
 
     def deliver(self, now_ns: int) -> npt.NDArray[np.bool_]:
         """Let messages arrive and return for which instances there is a new value, (N,)."""
@@ -130,14 +160,16 @@ class Line:
             for instance in self._rows[self._sent % DRAWS != 0]:
                 self._draw(int(instance))
 
-    def _arrivals(self, now_ns: int) -> npt.NDArray[np.int64]:
-        arrival = np.full(len(self._rows), now_ns + self._delay_ns, np.int64)
+    def _arrivals(
+        self, rows: Ids, sent: npt.NDArray[np.int64], now_ns: int | npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        arrival = np.full(len(rows), now_ns + self._delay_ns, np.int64)
         if not self._is_random:
             return arrival
-        index = self._sent % DRAWS
-        for instance in self._rows[index == 0]:
+        index = sent % DRAWS
+        for instance in rows[index == 0]:
             self._draw(int(instance))
-        draws = self._draws[self._rows, index]
+        draws = self._draws[rows, index]
         arrival += (draws[:, 0] * self._jitter_ns).astype(np.int64)
         arrival[draws[:, 1] < self._dropout] = NEVER
         return arrival

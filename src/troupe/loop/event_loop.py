@@ -89,7 +89,7 @@ class EventLoop:
         self._members = [EventMember(n, engine, timings[n]) for n, engine in engines.items()]
         of_graph = graph.functions if graph is not None else ()
         self._at_each_tick = {id(function) for function in of_graph}
-        self.wiring = Wiring(self.world, [*functions, *of_graph], connections, timings)
+        self.wiring = Wiring(self.world, [*functions, *of_graph], connections, timings, step_ns)
         self._exchanges: dict[frozenset[str], Exchange] = {}
         self._arrived: list[EventMember] = []
         self._faults: list[Fault] = []

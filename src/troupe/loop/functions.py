@@ -49,7 +49,8 @@ class From:
         pack: as "engine.pack".
         unit: that it must have; None for any.
         shape: of one instance, or its number of components, that it must have; None for any.
-        connection: delay, jitter and dropout on the way; the experiment's settings go over it.
+        connection: sampling, delay, jitter and dropout on the way; the experiment's settings go
+            over it.
     """
 
     pack: str
@@ -65,6 +66,9 @@ class From:
 @dataclass(frozen=True)
 class IsUpdated:
     """Annotates an argument: whether the pack's engine has synchronised just now, a bool.
+
+    If the function reads the pack over a connection with ``every`` or ``phase``: whether a sample
+    has come, for any instance, since it last looked.
 
     Attributes:
         pack: as "engine.pack".
@@ -112,7 +116,8 @@ class To:
     Attributes:
         pack: as "engine.pack"; of a preprocessing function a new name, which others can read.
         unit: that it must have; None for any.
-        connection: delivery, delay, jitter and dropout; the experiment's settings go over it.
+        connection: delivery, sampling, delay, jitter and dropout; the experiment's settings go
+            over it.
     """
 
     pack: str

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from troupe.core.arrays import ArraySpec, Ids
 from troupe.core.errors import UserError
 from troupe.loop.connections import ConnectionSettings, Line
+from troupe.loop.sampling import SampledLine
 from troupe.loop.stored import restore_stored, stored
 
 Write = Callable[..., None]
@@ -31,7 +32,7 @@ class Slot:
         num_instances: int,
         write: Write,
         settings: ConnectionSettings,
-        line: Line | None,
+        line: Line | SampledLine | None,
     ) -> None:
         """Make an empty slot, which sends nothing until it is filled.
 
@@ -104,7 +105,7 @@ class Slot:
         if self._line is not None:
             self._line.restore(own_keys(snapshot, "line"))
 
-    def _send_line(self, line: Line, now_ns: int) -> None:
+    def _send_line(self, line: Line | SampledLine, now_ns: int) -> None:
         if self._is_new:
             line.send(self.value, now_ns)
         arrived = line.deliver(now_ns)

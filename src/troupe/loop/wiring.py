@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from troupe.core import World
 from troupe.core.arrays import ArraySpec, Ids
-from troupe.core.errors import FunctionError, UserError, unknown
-from troupe.core.time import NANOSECONDS
-from troupe.core.user_code import user_traceback
+from troupe.core.errors import UserError, unknown
+from troupe.loop.bound_function import BoundFunction, Get, Put
 from troupe.loop.connections import ConnectionSettings, Line
 from troupe.loop.derived import Derived
+from troupe.loop.feeds import Feed, unchangeable
 from troupe.loop.functions import (
     Argument,
     From,
@@ -28,66 +28,13 @@ from troupe.loop.functions import (
     To,
     as_shape,
 )
+from troupe.loop.sampling import SampledLine, sampling_of
 from troupe.loop.schedule import Timing
 from troupe.loop.settings import ConnectionEntry
 from troupe.loop.slots import Slot, own_keys, under
 from troupe.loop.stored import restore_stored, stored
 
 ORDER = ("preprocessing", "transceiver", "status")
-
-Get = Callable[[], Any]
-Put = Callable[[Any], None]
-
-
-class BoundFunction:
-    """A function with its arguments' sources and its results' targets.
-
-    Attributes:
-        function: of the user's.
-        gets: one call for each argument.
-        puts: one call for each result.
-    """
-
-    def __init__(self, function: LoopFunction, gets: Sequence[Get], puts: Sequence[Put]) -> None:
-        """Bind a function."""
-        self.function = function
-        self.gets = tuple(gets)
-        self.puts = tuple(puts)
-
-    def run(self, now_ns: int) -> Any:
-        """Call the function and pass its results on; return what it returned.
-
-        Raises:
-            FunctionError: if it raises, with the user's own lines and the simulated time, or its
-                result does not fit where it goes.
-            UserError: if the result does not fit already at the start.
-        """
-        try:
-            result = self.function.call(*[get() for get in self.gets])
-        except (Exception, SystemExit) as error:
-            raise FunctionError(
-                f"function '{self.function.name}' raised at {now_ns / NANOSECONDS['s']:g} s:\n"
-                f"{user_traceback(error)}"
-            ) from error
-        if result is None or not self.puts:
-            return result
-        try:
-            for put, value in zip(self.puts, self._values(result), strict=True):
-                if value is not None:
-                    put(value)
-        except (UserError, ValueError) as error:
-            message = f"function '{self.function.name}': its result: {error}"
-            if now_ns:
-                raise FunctionError(f"{message} (at {now_ns / NANOSECONDS['s']:g} s)") from error
-            raise UserError(message) from error
-        return result
-
-    def _values(self, result: Any) -> Sequence[Any]:
-        if len(self.puts) == 1:
-            return (result,)
-        if not isinstance(result, Sequence | np.ndarray) or len(result) != len(self.puts):
-            raise ValueError(f"it must be a tuple of {len(self.puts)} results, not {result!r}")
-        return list(result)
 
 
 @dataclass(frozen=True)
@@ -96,13 +43,13 @@ class Exchange:
 
     Attributes:
         engines: their names.
-        feeds: packs that set out on lines to functions.
+        feeds: packs that set out on their way to functions.
         functions: to run, in order.
         slots: what is sent to each of the engines.
     """
 
     engines: frozenset[str]
-    feeds: tuple[tuple[str, Line], ...]
+    feeds: tuple[Feed, ...]
     functions: tuple[BoundFunction, ...]
     slots: Mapping[str, tuple[Slot, ...]]
 
@@ -120,8 +67,17 @@ class Wiring:
         functions: Sequence[LoopFunction],
         connections: Sequence[ConnectionEntry],
         timings: Mapping[str, Timing],
+        tick_ns: int | None = None,
     ) -> None:
         """Bind functions to the packs of a world.
+
+        Args:
+            world: whose packs they read and write.
+            functions: to bind.
+            connections: settings for packs, over those in the functions' annotations.
+            timings: when engines exchange packs, by name.
+            tick_ns: how often those functions run that belong to all engines, if not only at
+                their exchanges.
 
         Raises:
             UserError: if a function or connection names an engine or pack that does not exist, or
@@ -130,6 +86,7 @@ class Wiring:
         self.is_done = False
         self._world = world
         self._timings = timings
+        self._tick_ns = tick_ns
         self._from = _by_pack([(entry.source, entry) for entry in connections])
         self._to = _by_pack([(entry.target, entry) for entry in connections])
         self._now_ns = 0
@@ -138,7 +95,7 @@ class Wiring:
         self._start_ns = np.zeros(world.num_instances, np.int64)
         self._derived: dict[str, Derived] = {}
         self._memories: dict[str, tuple[Memory, npt.NDArray[Any]]] = {}
-        self._lines: dict[str, tuple[str, Line]] = {}
+        self._feeds: dict[str, Feed] = {}
         self._slots: dict[str, Slot] = {}
         ordered = sorted(functions, key=lambda f: ORDER.index(f.kind))
         self._functions = tuple(self._bind(function) for function in ordered)
@@ -148,7 +105,7 @@ class Wiring:
         """Return what happens when these engines synchronise together."""
         return Exchange(
             engines=engines,
-            feeds=tuple(feed for feed in self._lines.values() if _engine(feed[0]) in engines),
+            feeds=tuple(feed for feed in self._feeds.values() if feed.engine in engines),
             functions=tuple(
                 bound
                 for bound in self._functions
@@ -163,12 +120,12 @@ class Wiring:
     def run(self, exchange: Exchange, now_ns: int, iteration: int) -> None:
         """Run the functions of a synchronisation; results wait in the slots."""
         self._now_ns, self._iteration, self._due = now_ns, iteration, exchange.engines
-        for pack, line in exchange.feeds:
-            line.send(self._world.read(pack), now_ns)
+        for feed in exchange.feeds:
+            feed.send(now_ns)
         for bound in exchange.functions:
             result = bound.run(now_ns)
             if bound.function.kind == "status":
-                self.is_done = _is_true(result, bound.function.name)
+                self.is_done = bound.is_true(result)
 
     def latest(self, pack: str) -> npt.NDArray[Any] | None:
         """Return the newest value of a pack that functions write, None if there is none yet."""
@@ -195,8 +152,8 @@ class Wiring:
         self.is_done = False
         for memory, values in self._memories.values():
             values[rows] = memory.initial
-        for _, line in self._lines.values():
-            line.reset(seeds, instances)
+        for feed in self._feeds.values():
+            feed.reset(seeds, instances)
         for slot in self._slots.values():
             slot.reset(seeds, instances)
 
@@ -204,8 +161,8 @@ class Wiring:
         """Return the state of memories and connections, arrays that lead with the instances."""
         arrays = {"start_ns": self._start_ns.copy()}
         arrays |= under("memory", {k: stored(values) for k, (_, values) in self._memories.items()})
-        for name, (_, line) in self._lines.items():
-            arrays |= under(f"line/{name}", line.snapshot())
+        for name, feed in self._feeds.items():
+            arrays |= under(f"line/{name}", feed.snapshot())
         for name, slot in self._slots.items():
             arrays |= under(f"slot/{name}", slot.snapshot())
         for name, derived in self._derived.items():
@@ -219,8 +176,8 @@ class Wiring:
             restore_stored(values, snapshot[f"memory/{name}"])
         for name, derived in self._derived.items():
             derived.restore(own_keys(snapshot, f"derived/{name}"))
-        for name, (_, line) in self._lines.items():
-            line.restore(own_keys(snapshot, f"line/{name}"))
+        for name, feed in self._feeds.items():
+            feed.restore(own_keys(snapshot, f"line/{name}"))
         for name, slot in self._slots.items():
             slot.restore(own_keys(snapshot, f"slot/{name}"))
         self.is_done = False
@@ -229,9 +186,13 @@ class Wiring:
         where = f"function '{function.name}'"
         for name in function.engines or ():
             self._check_engine(name, where)
-        gets = [self._get(a, function, f"{where}, '{n}'") for n, a in function.arguments.items()]
+        # what says whether a pack is updated asks its feed
+        ordered = sorted(
+            function.arguments.items(), key=lambda item: isinstance(item[1], IsUpdated)
+        )
+        gets = {n: self._get(a, function, f"{where}, '{n}'") for n, a in ordered}
         puts = [self._put(to, function, f"{where}, its result") for to in function.results]
-        return BoundFunction(function, gets, puts)
+        return BoundFunction(function, [gets[name] for name in function.arguments], puts)
 
     def _get(self, argument: Argument, function: LoopFunction, where: str) -> Get:
         if isinstance(argument, From):
@@ -241,6 +202,9 @@ class Wiring:
             self._check_engine(engine, where)
             if argument.pack not in self._derived:
                 self._readable(argument.pack, where)
+            feed = self._feeds.get(f"{function.name}.{argument.pack}")
+            if feed is not None and feed.is_sampled:
+                return lambda: feed.is_news(self._now_ns)
             return lambda: engine in self._due
         if isinstance(argument, Memory):
             try:
@@ -274,19 +238,14 @@ class Wiring:
         settings = self._from.get(pack) or source.connection or ConnectionSettings()
         read, name = self._world.reader(pack)
         if settings.is_direct:
-            return lambda: _unchangeable(read(name))
-        interval_ns = self._timings[engine].sync_ns
+            return lambda: unchangeable(read(name))
         key = f"{function.name}.{pack}"
-        while key in self._lines:  # it reads the pack twice
+        while key in self._feeds:  # it reads the pack twice
             key += "'"
-        line = Line(key, settings, spec, self._world.num_instances, interval_ns)
-        self._lines[key] = pack, line
-
-        def receive() -> npt.NDArray[Any]:
-            line.deliver(self._now_ns)
-            return _unchangeable(line.value)
-
-        return receive
+        exchanges = [self._timings[engine], *self._runs(function)]
+        line = self._line(key, pack, spec, settings, exchanges, where)
+        feed = self._feeds[key] = Feed(engine, read, name, line)
+        return lambda: feed.receive(self._now_ns)
 
     def _get_derived(self, derived: Derived, source: From, where: str) -> Get:
         if source.pack in self._from or source.connection is not None:
@@ -296,7 +255,7 @@ class Wiring:
         if derived.unit is not None:
             spec = ArraySpec((), derived.unit)
             _check_spec(source.pack, spec, source.unit, None, where)
-        return lambda: _unchangeable(derived.read(where))
+        return lambda: unchangeable(derived.read(where))
 
     def _put(self, to: To, function: LoopFunction, where: str) -> Put:
         pack, engine = to.pack, _engine(to.pack)
@@ -314,17 +273,42 @@ class Wiring:
         _check_spec(pack, spec, to.unit, None, where)
         if pack not in self._slots:
             settings = self._to.get(pack) or to.connection or ConnectionSettings()
-            self._slots[pack] = self._slot(pack, spec, settings)
+            self._slots[pack] = self._slot(pack, spec, settings, where)
         return self._slots[pack].fill
 
-    def _slot(self, pack: str, spec: ArraySpec, settings: ConnectionSettings) -> Slot:
+    def _slot(self, pack: str, spec: ArraySpec, settings: ConnectionSettings, where: str) -> Slot:
         write, _ = self._world.writer(pack)
-        num_instances, line = self._world.num_instances, None
+        line = None
         if not settings.is_direct:
             # functions of a faster engine may fill it more often than it is sent
-            interval_ns = self._timings[_engine(pack)].sync_ns
-            line = Line(pack, settings, spec, num_instances, interval_ns)
-        return Slot(pack, spec, num_instances, write, settings, line)
+            exchanges = [self._timings[_engine(pack)]]
+            line = self._line(pack, pack, spec, settings, exchanges, where)
+        return Slot(pack, spec, self._world.num_instances, write, settings, line)
+
+    def _line(
+        self,
+        name: str,
+        pack: str,
+        spec: ArraySpec,
+        settings: ConnectionSettings,
+        exchanges: Sequence[Timing],
+        where: str,
+    ) -> Line | SampledLine:
+        timing, num_instances = self._timings[_engine(pack)], self._world.num_instances
+        if not settings.is_sampled:
+            return Line(name, settings, spec, num_instances, timing.sync_ns)
+        sampling = sampling_of(settings, timing, exchanges, f"{where}: connection of '{pack}'")
+        line = Line(name, settings, spec, num_instances, sampling.every_ns)
+        return SampledLine(line, sampling, self._start_ns)
+
+    def _runs(self, function: LoopFunction) -> list[Timing]:
+        """Return when a function runs."""
+        engines = function.triggers() or self._timings.keys()
+        # a name that does not exist is refused with the argument that has it
+        timings = [self._timings[name] for name in engines if name in self._timings]
+        if self._tick_ns is not None and len(engines) == len(self._timings):
+            timings.append(Timing(self._tick_ns))
+        return timings
 
     def _readable(self, pack: str, where: str) -> ArraySpec:
         if pack not in self._world.outputs:
@@ -359,26 +343,6 @@ def _by_pack(
         if pack is not None:
             found[pack] = entry
     return found
-
-
-def _is_true(result: Any, name: str) -> bool:
-    """Return whether a status function's result ends the run.
-
-    Raises:
-        FunctionError: if it is no bool.
-    """
-    if result is None:
-        return False
-    if np.asarray(result).dtype != np.bool_:
-        raise FunctionError(f"function '{name}' must return a bool, not {result!r}.")
-    return bool(np.all(result))
-
-
-def _unchangeable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a view that a function cannot change: the values are the engine's own."""
-    view = values.view()
-    view.setflags(write=False)
-    return view
 
 
 def _packs_read(function: LoopFunction) -> list[str]:

@@ -14,7 +14,7 @@ from scipy.special import ndtr
 from troupe.policies.base import FloatRows, PolicyStep
 
 Activation = Literal["tanh", "relu", "elu"]
-Distribution = Literal["normal", "state-normal", "categorical"]
+Distribution = Literal["normal", "state-normal", "squashed-normal", "categorical"]
 Parameters = Mapping[str, npt.NDArray[np.float32]]
 
 BLOCK = 32
@@ -50,7 +50,8 @@ class MlpPolicy:
         scale: to multiply what is left with, (D,): one over the standard deviation.
         activation: between layers.
         distribution: ``normal``: the output is the mean of a diagonal Gaussian; ``state-normal``:
-            mean and logarithm of the deviation; ``categorical``: logits.
+            mean and logarithm of the deviation; ``squashed-normal``: the same, and the action is
+            the hyperbolic tangent of what is drawn; ``categorical``: logits.
         version: grows with each update.
     """
 
@@ -66,7 +67,9 @@ class MlpPolicy:
         """Normal numbers for an action: one a component, or one for a category."""
         last = sum(name.endswith("weight") for name in self.parameters) - 1
         num_outputs = len(self.parameters[f"actor.{last}.bias"])
-        return {"normal": num_outputs, "state-normal": num_outputs // 2}.get(self.distribution, 1)
+        if self.distribution == "categorical":
+            return 1
+        return num_outputs if self.distribution == "normal" else num_outputs // 2
 
     def act(
         self, observation: npt.NDArray[Any], noise: FloatRows | None = None, first_instance: int = 0
@@ -78,7 +81,8 @@ class MlpPolicy:
         if self.distribution == "normal":
             return _gaussian(output, self.parameters["log_std"], noise)
         mean, log_std = np.split(output, 2, axis=1)
-        return _gaussian(mean, np.clip(log_std, *LOG_STD_RANGE), noise)
+        step = _gaussian(mean, np.clip(log_std, *LOG_STD_RANGE), noise)
+        return _squashed(step) if self.distribution == "squashed-normal" else step
 
     def forward(self, observation: npt.NDArray[Any], first_instance: int = 0) -> FloatRows:
         """Return the last layer's output, (N, A): means, or logits."""
@@ -106,6 +110,14 @@ def _gaussian(mean: FloatRows, log_std: FloatRows, noise: FloatRows | None) -> P
     constant = log_std.sum(axis=-1) + np.float32(0.5 * mean.shape[1] * np.log(2 * np.pi))
     log_prob = np.float32(-0.5) * np.einsum("na,na->n", noise, noise) - constant
     return PolicyStep(mean + np.exp(log_std) * noise, log_prob)
+
+
+def _squashed(step: PolicyStep) -> PolicyStep:
+    """Return the hyperbolic tangent of actions (docs/derivations-sac.md, "Squashed actions")."""
+    drawn = step.action
+    log_slope = 2 * (float(np.log(2.0)) - drawn - np.logaddexp(0, -2 * drawn))
+    log_prob = step.log_prob - log_slope.sum(axis=1, dtype=np.float32)
+    return PolicyStep(np.tanh(drawn), log_prob)
 
 
 def _categorical(logits: FloatRows, noise: FloatRows | None) -> PolicyStep:

@@ -64,6 +64,20 @@ class ReachRules:
     starts: ReachableTargets | None = None
     random_start: float = 0.0
 
+    def total_reward(self, errors: Errors, joint_position: Array, robot: Robot) -> Array:
+        """Return the reward of the errors, less the cost of joints at limits, (N,)."""
+        reward = self.reward(errors)
+        if self.limit_cost:
+            excess = rewards.limit_excess(joint_position, robot.position_limits)
+            reward = reward - self.limit_cost * excess
+        return reward
+
+    def ends(self, errors: Errors) -> Bools:
+        """Return which episodes end because the target is reached, (N,)."""
+        if not self.ends_when_reached:
+            return np.zeros(len(errors.distance_m), np.bool_)
+        return self.reached(errors)
+
 
 class ReachTask(Task):
     """Brings an arm's tool from its home pose to a target that stays for the episode."""
@@ -130,18 +144,12 @@ class ReachTask(Task):
 
     def reward(self, world: World, action: npt.NDArray[Any]) -> Array:
         """Return what the rules give for the errors, less the cost of joints at limits, (N,)."""
-        reward = self._rules.reward(self.errors(world))
-        if self._rules.limit_cost:
-            position = self._read(world, "joint_position")
-            excess = rewards.limit_excess(position, self._robot.position_limits)
-            reward = reward - self._rules.limit_cost * excess
-        return reward
+        position = self._read(world, "joint_position")
+        return self._rules.total_reward(self.errors(world), position, self._robot)
 
     def terminated(self, world: World) -> Bools:
         """Return which tools have reached their targets, if that ends the episode, (N,)."""
-        if not self._rules.ends_when_reached:
-            return np.zeros(world.num_instances, np.bool_)
-        return self._rules.reached(self.errors(world))
+        return self._rules.ends(self.errors(world))
 
     def metrics(self, world: World) -> dict[str, Array]:
         """Return the distance from the target, whether it is small enough, and the angle."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from troupe.core import World
 from troupe.core.arrays import Array, ArraySpec, Ids
+from troupe.core.goals import Goals
 from troupe.core.seeding import Generator
 from troupe.core.settings import Duration, Settings, nanoseconds
 from troupe.robots import Robot
@@ -77,3 +78,11 @@ class TaskSettings(Settings):
             UserError: if a setting is out of range or the world lacks a datapack.
         """
         raise NotImplementedError
+
+    def goals(self, robots: Mapping[str, Robot]) -> Goals | None:
+        """Return how steps can be relabelled with other goals, without a world; None if not.
+
+        Args:
+            robots: the robots by the name of the engine that simulates them.
+        """
+        return None

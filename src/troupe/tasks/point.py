@@ -23,6 +23,7 @@ from troupe.core.settings import Duration, nanoseconds
 from troupe.robots import Robot
 from troupe.tasks import rewards
 from troupe.tasks.arm import Errors, ReachRules, ReachTask
+from troupe.tasks.arm_goals import ArmGoals
 from troupe.tasks.base import Bools, TaskSettings
 from troupe.tasks.robot import robot_of
 from troupe.tasks.targets import BoxTargets, GivenTargets, Targets, check_reachable
@@ -89,9 +90,20 @@ class PointSettings(TaskSettings):
     def build(self, robots: Mapping[str, Robot], world: World, step_ns: int) -> ReachTask:
         """Return the task on a world with SCARA or MARA."""
         engine, robot = robot_of(robots, self.engine)
+        return ReachTask(self._rules(robot), engine, robot, world, step_ns)
+
+    def goals(self, robots: Mapping[str, Robot]) -> ArmGoals | None:
+        """Return how SCARA's steps can be relabelled with other targets.
+
+        MARA's cannot: contacts cost, and observations do not tell of them.
+        """
+        _, robot = robot_of(robots, self.engine)
+        return ArmGoals(self._rules(robot), robot) if robot.name == "scara" else None
+
+    def _rules(self, robot: Robot) -> ReachRules:
         if robot.name not in PUBLISHED:
             raise unknown("robot with published targets", robot.name, PUBLISHED, "task.engine")
-        rules = ReachRules(
+        return ReachRules(
             targets=self._targets(robot, PUBLISHED[robot.name]),
             action="position",
             orientation=self.orientation,
@@ -100,7 +112,6 @@ class PointSettings(TaskSettings):
             reached=self._reached,
             ends_when_reached=robot.name == "scara",
         )
-        return ReachTask(rules, engine, robot, world, step_ns)
 
     def _targets(self, robot: Robot, published: Published) -> Targets:
         if self.target == "random":

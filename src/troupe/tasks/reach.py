@@ -13,6 +13,7 @@ from troupe.core.arrays import Array
 from troupe.robots import Robot
 from troupe.tasks import rewards
 from troupe.tasks.arm import Errors, ReachRules, ReachTask
+from troupe.tasks.arm_goals import ArmGoals
 from troupe.tasks.base import TaskSettings
 from troupe.tasks.control import ActionMode
 from troupe.tasks.robot import robot_of
@@ -38,6 +39,8 @@ class ReachSettings(TaskSettings):
         precision_rad: the same for the orientation.
         threshold_m: an episode succeeds that ends within it.
         threshold_rad: the same for the orientation.
+        ends_when_reached: whether an episode ends as soon as it succeeds, so that episodes are of
+            very different length; else it goes on to its time limit, and the tool has to stay.
     """
 
     type: Literal["reach"] = "reach"
@@ -54,11 +57,24 @@ class ReachSettings(TaskSettings):
     precision_rad: float = Field(0.1, gt=0)
     threshold_m: float = Field(0.005, gt=0)
     threshold_rad: float = Field(0.1, gt=0)
+    ends_when_reached: bool = False
 
     def build(self, robots: Mapping[str, Robot], world: World, step_ns: int) -> ReachTask:
         """Return the task on a world with a robot."""
         engine, robot = robot_of(robots, self.engine)
-        rules = ReachRules(
+        return ReachTask(self._rules(robot), engine, robot, world, step_ns)
+
+    def goals(self, robots: Mapping[str, Robot]) -> ArmGoals:
+        """Return how steps can be relabelled with other targets."""
+        _, robot = robot_of(robots, self.engine)
+        return ArmGoals(self._rules(robot), robot)
+
+    def as_measured(self) -> ReachSettings:
+        """Return the settings under which a policy is measured: every episode starts at home."""
+        return self.model_copy(update={"random_start": 0.0})
+
+    def _rules(self, robot: Robot) -> ReachRules:
+        return ReachRules(
             targets=self._targets(robot),
             action=self.action,
             orientation=self.orientation,
@@ -67,16 +83,11 @@ class ReachSettings(TaskSettings):
             reached=lambda errors: (
                 (errors.distance_m < self.threshold_m) & (errors.angle_rad < self.threshold_rad)
             ),
-            ends_when_reached=False,
+            ends_when_reached=self.ends_when_reached,
             limit_cost=self.limit_cost,
             starts=self._reachable(robot) if self.random_start else None,
             random_start=self.random_start,
         )
-        return ReachTask(rules, engine, robot, world, step_ns)
-
-    def as_measured(self) -> ReachSettings:
-        """Return the settings under which a policy is measured: every episode starts at home."""
-        return self.model_copy(update={"random_start": 0.0})
 
     def _reachable(self, robot: Robot) -> ReachableTargets:
         return ReachableTargets(robot, self.joint_margin_rad, self.clearance_m, self.reach_margin_m)

@@ -1,0 +1,1 @@
+"""How episodes of many workers are collected, weighted and merged, and what that costs."""

@@ -1,0 +1,215 @@
+"""Workers that never wait for each other: each pushes fragments at its own pace."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import ray
+
+from troupe.episodes import Backlog, Fragment, no_episodes
+from troupe.experiments.schema import Experiment
+from troupe.fleet.actor import CONTROL, Snapshot
+from troupe.fleet.actors import LOST, Actors
+from troupe.fleet.division import join_episodes, owners
+from troupe.fleet.lag_control import LagController
+from troupe.fleet.sampler import Sample
+from troupe.policies import MlpPolicy
+
+
+@dataclass
+class _Request:
+    """Steps that an actor has been asked for."""
+
+    reference: Any
+    number: int
+    num_steps: int
+
+
+@dataclass
+class _Worker:
+    """What is known of one actor."""
+
+    num_instances: int
+    requests: deque[_Request] = field(default_factory=deque)
+    requested: int = 0
+    num_steps: int = 0
+    late_steps: int = 0
+    lag_sum: int = 0
+    learned_steps: int = 0
+
+
+class AsynchronousWorkers:
+    """An experiment's instances, divided over actors that sample on their own.
+
+    Each actor has been asked for a fragment or two more than it has given, so it goes on at once;
+    newer policies reach it meanwhile. What arrives is laid end to end into batches of one shape,
+    the oldest steps first. With the mode ``preemptive`` the actors stop when a batch is complete
+    and wait for the next policy; all that they have is kept for the next batch.
+
+    An actor that dies is replaced and goes on from the snapshot after the last fragment that
+    arrived; the steps since are counted as lost.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        """Let the actors start; `start` waits for them.
+
+        Raises:
+            UserError: if anything is wrong with the experiment, or with Ray.
+        """
+        fleet = experiment.fleet
+        self._actors = Actors(experiment)
+        self.observation_spec = self._actors.observation_spec
+        self.action_spec = self._actors.action_spec
+        self.metric_names = self._actors.metric_names
+        self.backlog = Backlog()
+        self.sampled = 0
+        self.lost = 0
+        self._num_instances = fleet.instances
+        self._max_lag = fleet.max_lag
+        self._is_preemptive = fleet.mode == "preemptive"
+        self._control = LagController(fleet.workers, fleet.fragment, fleet.max_lag)
+        self._workers = [_Worker(last - first) for first, last in self._actors.ranges]
+        self._received: list[Sample] = []
+        self._policy: MlpPolicy | None = None
+        self._shared: Any = None
+        self._began = time.monotonic()
+
+    def start(self, noise_size: int) -> None:
+        """Begin the first episodes."""
+        self._actors.start(noise_size)
+        self._began = time.monotonic()
+
+    def sample(self, policy: MlpPolicy, num_steps: int) -> Sample:
+        """Return the oldest steps that wait, as many as `num_steps` of each instance.
+
+        Args:
+            policy: the newest, which the actors get.
+            num_steps: rows of the batch.
+        """
+        self._publish(policy)
+        longest = num_steps if self._is_preemptive else self._control.longest
+        while self.backlog.num_steps < num_steps * self._num_instances:
+            for worker in range(len(self._workers)):
+                self._ask(worker, longest)
+            self._receive()
+        if self._is_preemptive:
+            self._finish_requests()
+        fragment = self.backlog.take(num_steps, self._num_instances)
+        self._observe_lag(policy.version - fragment.version, fragment)
+        received, self._received = self._received, []
+        tables = [no_episodes(self.metric_names), *(sample.episodes for sample in received)]
+        faults = [fault for sample in received for fault in sample.faults]
+        return Sample(fragment, join_episodes(tables), faults)
+
+    def settle(self) -> list[Sample]:
+        """Let the actors stop where they are; their steps wait, and what ended is returned."""
+        self._finish_requests()
+        received, self._received = self._received, []
+        return received
+
+    def owners(self, instances: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the number of the worker that steps each instance, by global id."""
+        return owners(self._actors.ranges, instances)
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return figures of each worker: speed, share, lag, fragments, restarts."""
+        elapsed_s = time.monotonic() - self._began
+        total = sum(worker.num_steps for worker in self._workers)
+        return [
+            {
+                "worker": i,
+                "steps": worker.num_steps,
+                "share": worker.num_steps / max(1, total),
+                "steps_per_s": worker.num_steps / elapsed_s,
+                "mean_lag": worker.lag_sum / max(1, worker.learned_steps),
+                "late_steps": worker.late_steps,
+                "restarts": self._actors.restarts[i],
+                **self._control.report(i),
+            }
+            for i, worker in enumerate(self._workers)
+        ]
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of all instances after the last fragments that arrived."""
+        return self._actors.snapshot()
+
+    def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from a snapshot, also of another number of workers."""
+        self._actors.restore(snapshot)
+
+    def close(self) -> None:
+        """End the actors, and Ray if it was started here."""
+        self._actors.close()
+
+    def _publish(self, policy: MlpPolicy) -> None:
+        """Give the newest policy to all actors, through the object store of each machine."""
+        if policy is self._policy:
+            return
+        self._policy, self._shared = policy, ray.put(policy)
+        for worker, handle in zip(self._workers, self._actors.handles, strict=True):
+            if worker.requests:
+                handle.adopt.options(concurrency_group=CONTROL).remote(self._shared)
+
+    def _ask(self, index: int, longest: int) -> None:
+        """Ask an actor for more, so that it has work until what it gives next has arrived."""
+        worker = self._workers[index]
+        while len(worker.requests) < self._control.in_flight(index):
+            num_steps = min(self._control.steps(index), longest)
+            number = worker.requested = worker.requested + 1
+            handle = self._actors.handles[index]
+            reference = handle.sample.remote(self._shared, num_steps, number)
+            worker.requests.append(_Request(reference, number, num_steps))
+
+    def _receive(self) -> None:
+        """Wait until something arrives, and take all that is there."""
+        heads = {w.requests[0].reference: i for i, w in enumerate(self._workers) if w.requests}
+        ready, _ = ray.wait(list(heads), num_returns=1)
+        more, _ = ray.wait(list(heads), num_returns=len(heads), timeout=0)
+        for reference in {*ready, *more}:
+            self._take(heads[reference])
+
+    def _take(self, index: int) -> None:
+        """Take the answer to an actor's first request; if the actor died, replace it."""
+        worker = self._workers[index]
+        request = worker.requests.popleft()
+        try:
+            sample, snapshot = ray.get(request.reference)
+        except LOST:
+            lost = request.num_steps * worker.num_instances
+            self.lost += lost
+            self.sampled += lost
+            worker.requests.clear()
+            self._actors.replace(index)
+            return
+        self._actors.keep(index, snapshot)
+        if sample is not None:
+            self.backlog.add(sample.fragment)
+            self._received.append(sample)
+            self.sampled += sample.fragment.num_steps
+            worker.num_steps += sample.fragment.num_steps
+
+    def _finish_requests(self) -> None:
+        """End what the actors are sampling after its present step, and take it."""
+        for worker, handle in zip(self._workers, self._actors.handles, strict=True):
+            if worker.requests:
+                last = worker.requests[-1].number
+                handle.cut.options(concurrency_group=CONTROL).remote(last)
+        while any(worker.requests for worker in self._workers):
+            self._receive()
+
+    def _observe_lag(self, lag: npt.NDArray[np.int64], fragment: Fragment) -> None:
+        """Count the lag of the steps that are about to be learned from, by worker."""
+        owner = self.owners(fragment.instance)
+        for index, worker in enumerate(self._workers):
+            own = lag[owner == index]
+            worker.learned_steps += own.size
+            worker.lag_sum += int(own.sum())
+            worker.late_steps += int((own > self._max_lag).sum())
+            if not self._is_preemptive:
+                self._control.observe(index, own)

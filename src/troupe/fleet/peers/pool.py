@@ -1,0 +1,157 @@
+"""All learners' processes: those that work, those that join, and what replaces the dead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import ray
+
+from troupe.core.errors import TroupeError
+from troupe.fleet.actors import LOST
+from troupe.fleet.peers.local import Arrays, MakeLocalModel, of_others
+from troupe.fleet.peers.process import Peer
+
+MAX_LOSSES_IN_A_ROW = 5
+
+
+class Pool:
+    """Learners as Ray actors, by number.
+
+    One that dies is replaced while the others go on; the new one joins when it is ready, from the
+    last state that is known of it.
+
+    Attributes:
+        make: makes local models.
+        restarts: how often a learner died and was replaced.
+        states: the last known state of each learner.
+    """
+
+    def __init__(self, make: MakeLocalModel, numbers: Iterable[int], processes: int) -> None:
+        """Let learners start; `admit` waits for the first ones.
+
+        Args:
+            make: makes local models.
+            numbers: of the learners.
+            processes: that share the cluster's cores, these learners among them.
+        """
+        self.make = make
+        self.restarts = 0
+        self.states: dict[int, Arrays] = {}
+        options: dict[str, Any] = {
+            "num_cpus": share_of_cores(processes),
+            "scheduling_strategy": "SPREAD",
+            "concurrency_groups": {"answer": 1},
+        }
+        self._class: Any = ray.remote(**options)(Peer)
+        self._ready: dict[int, Any] = {}
+        self._joining: dict[int, tuple[Any, Any]] = {}
+        self._losses: dict[int, int] = {}
+        for number in numbers:
+            self.add(number)
+
+    @property
+    def actors(self) -> Mapping[int, Any]:
+        """Those that work, by number."""
+        return dict(sorted(self._ready.items()))
+
+    def add(self, number: int) -> None:
+        """Let a learner start, from its last known state, or else from another's."""
+        state = self.states.get(number)
+        if state is None and self.states:
+            state = of_others(next(iter(self.states.values())))
+        actor = self._class.remote(self.make, number)
+        self._joining[number] = actor, actor.start.remote(state)
+
+    def restore(self, states: Mapping[int, Arrays]) -> None:
+        """Let learners go on from states, before anything else is asked of them."""
+        self.states = dict(states)
+        for number, (actor, _) in self._joining.items():
+            if number in states:
+                self._joining[number] = actor, actor.start.remote(states[number])
+
+    def remove(self, number: int) -> None:
+        """Let a learner go."""
+        for actor in self._forget(number):
+            ray.kill(actor)
+        self.states.pop(number, None)
+
+    def admit(self, *, everybody: bool = False) -> dict[int, Any]:
+        """Return the actors that are ready now and were not before; wait if there are no others.
+
+        Args:
+            everybody: whether to wait for all that start.
+
+        Raises:
+            TroupeError: if a learner cannot be started.
+        """
+        admitted: dict[int, Any] = {}
+        while self._joining and (everybody or not self._ready):
+            references = [reference for _, reference in self._joining.values()]
+            ray.wait(references, num_returns=len(references) if everybody else 1)
+            admitted |= self._admit_ready()
+        return {**admitted, **self._admit_ready()}
+
+    def gather(self, references: Mapping[int, Any]) -> dict[int, Any]:
+        """Return what learners' references hold, in order; those that died are replaced."""
+        results = {}
+        for number, reference in references.items():
+            try:
+                results[number] = ray.get(reference)
+            except LOST:
+                self.replace(number)
+            else:
+                self._losses.pop(number, None)
+        return dict(sorted(results.items()))
+
+    def replace(self, number: int) -> None:
+        """Replace a learner that died.
+
+        Raises:
+            TroupeError: if it has died several times in a row.
+        """
+        self.restarts += 1
+        self._losses[number] = self._losses.get(number, 0) + 1
+        if self._losses[number] > MAX_LOSSES_IN_A_ROW:
+            raise TroupeError(f"learner {number} died {self._losses[number]} times in a row.")
+        for actor in self._forget(number):
+            ray.kill(actor)
+        self.add(number)
+
+    def close(self) -> None:
+        """End all learners."""
+        for number in [*self._ready, *self._joining]:
+            for actor in self._forget(number):
+                ray.kill(actor)
+
+    def _admit_ready(self) -> dict[int, Any]:
+        admitted = {}
+        for number, (actor, reference) in list(self._joining.items()):
+            ready, _ = ray.wait([reference], timeout=0)
+            if not ready:
+                continue
+            try:
+                ray.get(reference)
+            except LOST:
+                self.replace(number)
+                continue
+            del self._joining[number]
+            self._ready[number] = admitted[number] = actor
+        return admitted
+
+    def _forget(self, number: int) -> list[Any]:
+        actors = [self._ready.pop(number, None), self._joining.pop(number, (None,))[0]]
+        return [actor for actor in actors if actor is not None]
+
+
+def share_of_cores(processes: int) -> float:
+    """Return how many of the cluster's cores each of some processes may ask Ray for."""
+    cores = float(ray.cluster_resources().get("CPU", 1))
+    # Ray counts in units of 0.0001
+    return min(1.0, math.floor(1e4 * cores / processes) / 1e4)
+
+
+def call(actors: Mapping[int, Any], send: Callable[[Any], Any]) -> dict[int, Any]:
+    """Return the references of what is sent to all actors, by their numbers."""
+    return {number: send(actor) for number, actor in actors.items()}

@@ -1,0 +1,27 @@
+"""Parameter server: one model, which takes the learners' gradients."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from troupe.learning.merging.average import Average
+from troupe.learning.merging.base import Exchange, MergeSettings
+
+
+class ParameterServerSettings(MergeSettings):
+    """A server holds the model, takes the learners' gradients and gives them the newest model.
+
+    Attributes:
+        every: updates of a learner between two reports of figures.
+        synchronous: whether the server waits for the gradients of all learners and averages them;
+            else it applies each as it comes, as in A3C (Mnih et al., 2016).
+    """
+
+    exchange: ClassVar[Exchange] = "server"
+
+    type: Literal["parameter-server"] = "parameter-server"
+    synchronous: bool = True
+
+    def build(self, seed: int) -> Average:
+        """Return what merges the gradients of a synchronous step."""
+        return Average()
