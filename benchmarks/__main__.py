@@ -17,6 +17,8 @@ BENCHMARKS = {
     "throughput": "training of scara-reach, steps/s, beside SB3 and RLlib",
     "accuracy": "wall time of the arms' experiments, and the error in mm that they end with",
     "workers": "0 to 8 Ray workers: same policy bit for bit, and how long it takes",
+    "collecting.slow_simulators": "128 slow simulators beside 128 times one; a slow one among 8",
+    "collecting.study": "update mode, correction, weighting, mode: samples and time to 5 mm",
     "loop": "overhead of a closed loop, the vehicle with its brain, 64 of them in lockstep",
     "learner": "HalfCheetah-v5, Reacher-v5, Pendulum-v1: return and wall time beside SB3",
 }
@@ -41,7 +43,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; valid: {', '.join(BENCHMARKS)}")
     if args.list:
-        print("\n".join(f"{name:<11}{about}" for name, about in BENCHMARKS.items()))
+        print("\n".join(f"{name:<28}{about}" for name, about in BENCHMARKS.items()))
         return 0
     # what was started ends with this process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

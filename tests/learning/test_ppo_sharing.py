@@ -4,6 +4,7 @@ import pytest
 from tests.learning.bandit import N, T, long_episodes, make_learner, sample
 from tests.learning.test_ppo_weights import assert_alike, assert_same_figures
 from troupe.episodes import Fragment, join_instances
+from troupe.learning.alignment import aligned
 from troupe.learning.ppo import PPO
 
 Arrays = dict[str, np.ndarray]
@@ -208,3 +209,28 @@ def test_weights_adopted_in_mid_update_are_taken_relative_to_its_moments(learner
     learner.adopt(moved)
     for name, values in learner.gradients(0).items():
         np.testing.assert_allclose(values, expected[name], rtol=2e-2, atol=1e-4)
+
+
+def test_an_ensemble_of_critics_that_see_actions_too_is_aligned_as_well():
+    rng = np.random.default_rng(0)
+
+    def model(mean: float, variance: float) -> Arrays:
+        return {
+            "critics.0.weight": rng.standard_normal((2, 3 + 1, 5)),
+            "critics.0.bias": rng.standard_normal((2, 5)),
+            "observations.mean": np.full(3, mean),
+            "observations.variance": np.full(3, variance),
+            "observations.num_samples": np.asarray(10.0),
+        }
+
+    def computed(model: Arrays) -> np.ndarray:
+        scale = 1 / np.sqrt(model["observations.variance"])
+        seen = np.append((observation - model["observations.mean"]) * scale, 0.7)
+        return seen @ model["critics.0.weight"] + model["critics.0.bias"]
+
+    observation = rng.standard_normal(3)
+    models = [model(0.0, 1.0), model(4.0, 9.0)]
+    for before, after in zip(models, aligned(models), strict=True):
+        # pooled: half of (1 + 4) + (9 + 4)
+        np.testing.assert_allclose(after["observations.variance"], 9.0)
+        np.testing.assert_allclose(computed(after), computed(before), rtol=1e-6)

@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -184,4 +183,4 @@ def test_a_damaged_file_is_refused(tmp_path, damage, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none\.ring' does not exist"):
         Ring(tmp_path / "none.ring")
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())

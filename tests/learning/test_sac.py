@@ -154,9 +154,15 @@ def test_new_moments_leave_actor_and_critics_as_they_are():
     action, noise = jnp.zeros((20, 1)), jnp.ones((20, 1))
     before, after = (
         (
-            draw_actions(taken_up(actor, "actor", old, m), normalised(m, observation), "relu", noise),
+            draw_actions(
+                taken_up(actor, "actor", old, m), normalised(m, observation), "relu", noise
+            ),
             values(
-                taken_up(critics, "critic", old, m), normalised(m, observation), action, "relu", True
+                taken_up(critics, "critic", old, m),
+                normalised(m, observation),
+                action,
+                "relu",
+                True,
             ),
         )
         for m in (old, new)

@@ -33,6 +33,8 @@ WARM_UP, MEASURED = 2, 2
 UPDATES = 20
 """To be measured of an asynchronous fleet, unless that would be more than `MAX_SLICES`."""
 
+GOLDEN = (5**0.5 - 1) / 2
+
 MIN_ROUNDS, MAX_ROUNDS = 4, 400
 """Synchronous updates to be measured."""
 
@@ -123,9 +125,10 @@ class FleetRun:
 
     def _actor(self, actor: int) -> Process:
         """Sample for ever, as long as there is a request."""
-        # in a fleet that has run for a while, no two are in the same phase
+        # in a fleet that has run for a while, phases are spread, as multiples of this number are
+        phase = actor * GOLDEN % 1.0
         whole_s = sum(wait_s + cpu_s for wait_s, cpu_s in self._draw(actor))
-        yield self._environment.timeout(self._rng.random() * whole_s)
+        yield self._environment.timeout(phase * whole_s)
         while True:
             if self._in_flight[actor] >= IN_FLIGHT:
                 self._asleep[actor] = self._environment.event()

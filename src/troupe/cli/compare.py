@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from troupe.cli.output import console, print_json
+from troupe.cli.source import directories
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Runs, or sweeps.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN...", help="Runs, or sweeps: directories or URLs."),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Print runs side by side: how good, how fast, and which settings differ."""
     from troupe.analysis.compare import compare as compare_runs
     from troupe.analysis.runs import read_runs
 
-    comparison = compare_runs(read_runs(runs))
+    with directories(runs) as paths:
+        comparison = compare_runs(read_runs(paths))
     if as_json:
         print_json(asdict(comparison))
         return

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from troupe.cli.output import console, print_json
+from troupe.cli.source import directories
 from troupe.core.errors import UserError
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: a directory or URL.")],
     episodes: Annotated[int, typer.Option(min=1, help="Deterministic episodes.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Of the episodes.")] = 7,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -21,8 +21,9 @@ def evaluate(
     from troupe.fleet.evaluation import evaluate as evaluate_policy
     from troupe.fleet.runs import RunDirectory
 
-    directory = RunDirectory.open(run)
-    policy, experiment = directory.latest_policy(), directory.experiment()
+    with directories([run]) as (path,):
+        directory = RunDirectory.open(path)
+        policy, experiment = directory.latest_policy(), directory.experiment()
     if experiment.task is None:
         raise UserError(f"run '{run}' has no task to evaluate.")
     result = evaluate_policy(experiment, policy, episodes, seed)

@@ -85,9 +85,9 @@ def print_plan(planned: Planned) -> None:
 def _table(plan: Plan) -> Table:
     from troupe.analysis.words import count, figure, percent
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     priced = plan.rows[0].price is not None
-    names = ["workers", "steps/s", "efficiency", "lag", "95 %", "fragment", "busiest", "hours"]
+    names = ["workers", "steps/s", "of ideal", "lag", "95 %", "length", "busiest", "hours"]
     for name in [*names, *(["cost"] if priced else [])]:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from troupe.cli.output import console, print_json, users_output
+from troupe.cli.source import directories
 from troupe.core.time import NANOSECONDS
 
 
 def replay(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a recorded run.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A recorded run: a directory or URL.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run a recorded run again from its seed; the first difference, if any, is an error."""
     from troupe.fleet.replay import replay_run
 
-    with users_output(as_json):
-        found = replay_run(run)
+    with users_output(as_json), directories([run]) as (path,):
+        found = replay_run(path)
     time_s = found.time_ns / NANOSECONDS["s"]
     if as_json:
         difference = None if found.difference is None else vars(found.difference)

@@ -39,7 +39,9 @@ def run(
         float | None, typer.Option(help="Pace the run to this many times real time.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The root seed.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run directory to write.")] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="RUN", help="The run directory to write, or a URL.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a run that is there.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the description, start nothing.")
@@ -64,14 +66,17 @@ def run(
         print_description(experiment.resolved(), as_json)
         return
     from troupe.fleet.closed_loop import run_loop
+    from troupe.fleet.mirror import opened
+    from troupe.fleet.storage import shown
 
-    path = out or new_run_path(experiment.name)
-    with _progress(quiet=as_json) as report, users_output(as_json):
-        summary = run_loop(experiment, path, force=force, report=report)
-    if as_json:
-        print_json(summary)
-    else:
-        _print_summary(summary)
+    with opened(out or new_run_path(experiment.name), force=force) as path:
+        with _progress(quiet=as_json) as report, users_output(as_json):
+            summary = run_loop(experiment, path, force=force, report=report)
+        summary["run"] = shown(path)
+        if as_json:
+            print_json(summary)
+        else:
+            _print_summary(summary)
 
 
 def _run_foreign(path: Path, overrides: list[str], as_json: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from troupe.core.errors import UserError
@@ -31,3 +33,12 @@ def new_run_path(name: str) -> Path:
         number += 1
         path = Path("runs") / f"{name}-{number}"
     return path
+
+
+@contextmanager
+def directories(places: list[str]) -> Iterator[list[Path]]:
+    """Give directories on this machine with the runs and sweeps at paths and URLs, to read."""
+    from troupe.fleet.mirror import fetched
+
+    with ExitStack() as stack:
+        yield [stack.enter_context(fetched(place)) for place in places]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,9 @@ def train(
         str | None, typer.Argument(metavar="EXPERIMENT", help="A catalog name or a YAML file.")
     ] = None,
     env: Annotated[str | None, typer.Option(help="Train on this Gymnasium id instead.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with this run: a directory or URL.")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")
     ] = None,
@@ -29,7 +32,9 @@ def train(
         int | None, typer.Option(help="Ray actors to sample with; 0 for this process.")
     ] = None,
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run directory to write.")] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="RUN", help="The run directory to write, or a URL.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a run that is there.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, run nothing.")
@@ -53,17 +58,26 @@ def train(
     given = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
     if resume is not None and (out is not None or force):
         raise UserError("--resume goes on in its own directory: leave out --out and --force.")
-    descriptions = _describe(source, env, resume, [*(overrides or []), *given])
-    names = list(descriptions)
-    first = descriptions[names[0]]
-    default = str(first.get("name")) if names == [""] else f"{first.get('name')}-sweep"
-    place = Place(resume or out or new_run_path(default), force, resume=resume is not None)
-    if supervised and not dry_run:
-        _supervise(place, price_per_hour, as_json)
-    elif names == [""]:
-        _train_one(first, place, dry_run, price_per_hour, as_json)
-    else:
-        _sweep(descriptions, place, dry_run, price_per_hour, as_json)
+    from troupe.fleet.mirror import opened
+    from troupe.fleet.storage import local_of
+
+    named, is_resumed = resume or out, resume is not None
+    writes = not (dry_run or supervised)
+    with (
+        opened(named, resume=is_resumed, force=force, writes=writes) if named else nullcontext()
+    ) as path:
+        resumed = path if is_resumed else None
+        descriptions = _describe(source, env, resumed, [*(overrides or []), *given])
+        names = list(descriptions)
+        first = descriptions[names[0]]
+        default = str(first.get("name")) if names == [""] else f"{first.get('name')}-sweep"
+        place = Place(path or new_run_path(default), force, is_resumed)
+        if supervised and not dry_run:
+            _supervise(replace(place, path=local_of(named or place.path)), price_per_hour, as_json)
+        elif names == [""]:
+            _train_one(first, place, dry_run, price_per_hour, as_json)
+        else:
+            _sweep(descriptions, place, dry_run, price_per_hour, as_json)
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,7 @@ def _train_one(
 ) -> None:
     """Train one experiment and write a report on it."""
     from troupe.fleet.launch import check_place, run_training
+    from troupe.fleet.storage import shown
     from troupe.fleet.training import check_experiment
 
     experiment, path = build_experiment(description), place.path
@@ -116,9 +131,10 @@ def _train_one(
         summary = run_training(
             experiment, path, force=place.force, resume=place.resume, report=show
         )
-    report = _write_report([path], path / "report.html", price_per_hour)
+    summary["run"] = shown(path)
+    report = shown(_write_report([path], path / "report.html", price_per_hour))
     if as_json:
-        print_json({**summary, "report": str(report)})
+        print_json({**summary, "report": report})
     else:
         _print_summary(summary, report)
 
@@ -155,6 +171,7 @@ def _sweep(
     as_json: bool,
 ) -> None:
     """Train every combination of a grid and write one report on all of them."""
+    from troupe.fleet.storage import shown
     from troupe.fleet.sweep import check_sweep, run_sweep
 
     path, force, resume = place.path, place.force, place.resume
@@ -164,9 +181,9 @@ def _sweep(
         print_description({"runs": resolved}, as_json)
         return
     summaries = run_sweep(experiments, path, force=force, resume=resume, report=console.print)
-    report = _write_report([path], path / "report.html", price_per_hour)
+    report = shown(_write_report([path], path / "report.html", price_per_hour))
     if as_json:
-        print_json({"sweep": str(path), "runs": summaries, "report": str(report)})
+        print_json({"sweep": shown(path), "runs": summaries, "report": report})
     else:
         console.print(f"report: {report}")
 
@@ -178,7 +195,7 @@ def _write_report(paths: list[Path], output: Path, price_per_hour: float | None)
     return write_report(read_runs(paths), output, price_per_hour=price_per_hour)
 
 
-def _print_summary(summary: dict[str, Any], report: Path) -> None:
+def _print_summary(summary: dict[str, Any], report: str) -> None:
     evaluation = summary["evaluation"]
     console.print(
         f"trained {summary['steps']:,} steps in {summary['wall_s']:.1f} s "

@@ -100,6 +100,10 @@ class ServerKernel:
             "local_num_threads": self._settings.threads,
             "rng_seed": nest_seed(seeds[0]),
         }
+        if self._has_mpi:
+            # after a reset of the kernel, NEST 3.10 sends compressed spikes of three or more
+            # processes to wrong neurons
+            status["use_compressed_spikes"] = False
         client.call("SetKernelStatus", [status])
         if self._has_mpi:
             source = self._script.mpi_source(len(seeds))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from troupe.core import World
-from troupe.core.settings import Duration, Settings
+from troupe.core.settings import Duration, Settings, nanoseconds
 from troupe.engines.base import EngineSettings
 from troupe.loop import EventLoopSettings, FixedStepSettings
 from troupe.robots import Robot
@@ -41,6 +41,8 @@ class FleetSettings(Settings):
             workers whose steps come later get shorter fragments. ``asynchronous`` only.
         slow_workers: factor on the engines' declared ``step_time``, by worker: ``{0: 10}`` makes
             worker 0 ten times slower.
+        checkpoint_every: time of learning between two checkpoints, from which a run whose learner
+            died goes on; see `docs/how-to/survive-failures.md`.
     """
 
     workers: int = Field(0, ge=0)
@@ -51,6 +53,7 @@ class FleetSettings(Settings):
     update: PolicyUpdate = "immediate"
     max_lag: int = Field(4, ge=1)
     slow_workers: dict[WorkerId, Factor] = {}
+    checkpoint_every: Duration = nanoseconds(30_000_000_000)
 
     @field_validator("slow_workers")
     @classmethod

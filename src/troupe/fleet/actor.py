@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -48,6 +50,10 @@ class Actor:
             num_threads=1,
             slowdown=slowdown,
         )
+
+    def process(self) -> tuple[str, int]:
+        """Return the host and the id of the actor's process."""
+        return socket.gethostname(), os.getpid()
 
     def start(self, noise_size: int, snapshot: Snapshot | None = None) -> Snapshot:
         """Begin the first episodes, or go on from a snapshot; return the present one."""

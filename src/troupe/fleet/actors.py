@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from troupe.experiments.simulation import specs
 from troupe.fleet.actor import CONTROL, Actor
 from troupe.fleet.cluster import connect
 from troupe.fleet.division import Snapshot, check_division, divide, join_snapshots, split_snapshot
+from troupe.fleet.journal import Arrival
 
 MAX_RESTARTS_IN_A_ROW = 5
 PLACED_WITHIN_S = 25.0
@@ -65,6 +66,7 @@ class Actors:
             "concurrency_groups": {CONTROL: 1},
         }
         self._actor_class = ray.remote(**options)(Actor)
+        self._processes: dict[int, Any] = {}
         self.handles = [self._new_actor(worker) for worker in range(fleet.workers)]
         self.snapshots: list[Snapshot] = []
 
@@ -85,6 +87,30 @@ class Actors:
             for handle, part in zip(self.handles, parts, strict=True)
         ]
         self.snapshots = self._get(starts)
+
+    def restore_arrived(self, arrivals: Iterable[Arrival]) -> None:
+        """Go on from where steps that arrived after the present snapshots ended."""
+        joined = self.snapshot()
+        for arrival in arrivals:
+            for name, values in arrival.snapshot.items():
+                joined[name][arrival.first_instance :][: len(values)] = values
+        self.restore(joined)
+
+    def processes(self) -> list[dict[str, Any]]:
+        """Return the host and process id of each actor that has told them."""
+        found = []
+        for worker, known in sorted(self._processes.items()):
+            if not isinstance(known, tuple):
+                ready, _ = ray.wait([known], timeout=0)
+                if not ready:
+                    continue
+                try:
+                    self._processes[worker] = known = ray.get(known)
+                except LOST:
+                    continue
+            host, process = known
+            found.append({"worker": worker, "host": host, "process": process})
+        return found
 
     def keep(self, worker: int, snapshot: Snapshot) -> None:
         """Note from where an actor that has just answered would go on."""
@@ -119,7 +145,9 @@ class Actors:
     def _new_actor(self, worker: int) -> Any:
         first, last = self.ranges[worker]
         slowdown = self._slow_workers.get(worker, 1.0)
-        return self._actor_class.remote(self._description, first, last - first, slowdown)
+        actor: Any = self._actor_class.remote(self._description, first, last - first, slowdown)
+        self._processes[worker] = actor.process.options(concurrency_group=CONTROL).remote()
+        return actor
 
     def _wait_for_places(self, workers: int) -> None:
         """Wait until the cluster has places for all actors: others may be about to leave."""

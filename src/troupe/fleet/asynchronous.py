@@ -17,6 +17,7 @@ from troupe.experiments.schema import Experiment
 from troupe.fleet.actor import CONTROL, Snapshot
 from troupe.fleet.actors import LOST, Actors
 from troupe.fleet.division import join_episodes, owners
+from troupe.fleet.journal import Arrival, Journal
 from troupe.fleet.lag_control import LagController
 from troupe.fleet.sampler import Sample
 from troupe.policies import MlpPolicy
@@ -53,7 +54,8 @@ class AsynchronousWorkers:
     and wait for the next policy; all that they have is kept for the next batch.
 
     An actor that dies is replaced and goes on from the snapshot after the last fragment that
-    arrived; the steps since are counted as lost.
+    arrived; the steps since are counted as lost. All that arrives is kept in the run's journal: if
+    the learner dies, the next one learns the same batches again and comes to the same policy.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -68,7 +70,7 @@ class AsynchronousWorkers:
         self.action_spec = self._actors.action_spec
         self.metric_names = self._actors.metric_names
         self.backlog = Backlog()
-        self.sampled = 0
+        self.arrived = 0
         self.lost = 0
         self._num_instances = fleet.instances
         self._max_lag = fleet.max_lag
@@ -78,6 +80,7 @@ class AsynchronousWorkers:
         self._received: list[Sample] = []
         self._policy: MlpPolicy | None = None
         self._shared: Any = None
+        self._journal = Journal()
         self._began = time.monotonic()
 
     def start(self, noise_size: int) -> None:
@@ -93,6 +96,7 @@ class AsynchronousWorkers:
             num_steps: rows of the batch.
         """
         self._publish(policy)
+        self._replay()
         longest = num_steps if self._is_preemptive else self._control.longest
         while self.backlog.num_steps < num_steps * self._num_instances:
             for worker in range(len(self._workers)):
@@ -109,6 +113,7 @@ class AsynchronousWorkers:
 
     def settle(self) -> list[Sample]:
         """Let the actors stop where they are; their steps wait, and what ended is returned."""
+        self._replay()
         self._finish_requests()
         received, self._received = self._received, []
         return received
@@ -116,6 +121,21 @@ class AsynchronousWorkers:
     def owners(self, instances: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the number of the worker that steps each instance, by global id."""
         return owners(self._actors.ranges, instances)
+
+    def follow(self, journal: Journal) -> None:
+        """Sample first what a journal holds, and keep there what arrives from now on."""
+        self._journal = journal
+        if journal.arrivals:
+            self._actors.restore_arrived(journal.arrivals)
+        if interrupted := journal.num_asked:
+            # of what the workers were asked for they may have sampled all
+            journal.lost(interrupted)
+            journal.answered(interrupted)
+        self.lost += journal.num_lost
+
+    def processes(self) -> list[dict[str, Any]]:
+        """Return where each worker's process runs."""
+        return self._actors.processes()
 
     def report(self) -> list[dict[str, Any]]:
         """Return figures of each worker: speed, share, lag, fragments, restarts."""
@@ -163,6 +183,7 @@ class AsynchronousWorkers:
             num_steps = min(self._control.steps(index), longest)
             number = worker.requested = worker.requested + 1
             handle = self._actors.handles[index]
+            self._journal.asked(num_steps * worker.num_instances)
             reference = handle.sample.remote(self._shared, num_steps, number)
             worker.requests.append(_Request(reference, number, num_steps))
 
@@ -183,16 +204,34 @@ class AsynchronousWorkers:
         except LOST:
             lost = request.num_steps * worker.num_instances
             self.lost += lost
-            self.sampled += lost
+            forgotten = sum(waiting.num_steps for waiting in worker.requests)
+            self._journal.lost(lost)
+            self._journal.answered(lost + forgotten * worker.num_instances)
             worker.requests.clear()
             self._actors.replace(index)
             return
         self._actors.keep(index, snapshot)
         if sample is not None:
-            self.backlog.add(sample.fragment)
-            self._received.append(sample)
-            self.sampled += sample.fragment.num_steps
-            worker.num_steps += sample.fragment.num_steps
+            assert self._policy is not None  # nothing is asked for without one
+            first, _ = self._actors.ranges[index]
+            self._journal.arrived(Arrival(self._policy.version, first, sample, snapshot))
+            self._add(index, sample)
+        self._journal.answered(request.num_steps * worker.num_instances)
+
+    def _replay(self) -> None:
+        """Take what arrived, in an earlier sitting, while the present policy was the newest."""
+        arrivals = self._journal.arrivals
+        while self._policy and arrivals and arrivals[0].version <= self._policy.version:
+            arrival = arrivals.popleft()
+            owner = self.owners(np.array([arrival.first_instance]))[0]
+            self._add(int(owner), arrival.sample)
+
+    def _add(self, index: int, sample: Sample) -> None:
+        """Let the steps that an actor gave wait to be learned from."""
+        self.backlog.add(sample.fragment)
+        self._received.append(sample)
+        self.arrived += sample.fragment.num_steps
+        self._workers[index].num_steps += sample.fragment.num_steps
 
     def _finish_requests(self) -> None:
         """End what the actors are sampling after its present step, and take it."""

@@ -31,6 +31,7 @@ from troupe.core.machine import num_cores
 from troupe.episodes import EpisodeTable
 from troupe.experiments.load import build_experiment
 from troupe.experiments.schema import Experiment
+from troupe.fleet.storage import shown
 from troupe.policies import MlpPolicy
 from troupe.policies.storage import load_policy, save_policy
 
@@ -38,6 +39,9 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 RESUMED = ("engines", "loop", "task", "learner", "seed")
 """What a resumed run has to share with the one that it goes on from, and its instances."""
+
+CHECKPOINT_MARKER = "checkpoint.json"
+"""The file of a checkpoint that is written last: with it, the checkpoint is complete."""
 
 PACKAGES = ("numpy", "mujoco", "gymnasium", "jax", "optax", "ray", "pyarrow", "pydantic")
 
@@ -72,8 +76,8 @@ class RunDirectory:
                 shutil.rmtree(path)
             (path / "checkpoints").mkdir(parents=True)
             (path / "episodes").mkdir()
-            run.write_experiment(experiment)
             run.write_json("provenance.json", provenance(experiment.seed))
+            run.write_experiment(experiment)
         except OSError as error:
             raise UserError(f"output '{path}' cannot be written: {error.strerror}.") from error
         return run
@@ -86,8 +90,13 @@ class RunDirectory:
             UserError: if there is none.
         """
         if not (path / "config.yaml").is_file():
-            raise UserError(f"'{path}' is not a run directory: it has no config.yaml.")
+            raise UserError(f"'{shown(path)}' is not a run directory: it has no config.yaml.")
         return cls(path)
+
+    @property
+    def place(self) -> str:
+        """How users name the run: its path, or the URL to which the directory is copied."""
+        return shown(self.path)
 
     def experiment(self) -> Experiment:
         """Return the experiment that ran, as it was resolved."""
@@ -160,7 +169,7 @@ class RunDirectory:
                 contiguous = {k: np.asarray(v, order="C") for k, v in arrays.items()}
                 save_file(contiguous, aside / f"{name}.safetensors")
             content = {"digest": digest, "counters": counters, "groups": list(groups)}
-            write_atomic(aside / "checkpoint.json", json.dumps(content))
+            write_atomic(aside / CHECKPOINT_MARKER, json.dumps(content))
         for old in sorted(path.parent.glob("[0-9]*"))[:-3]:
             shutil.rmtree(old)
         return path
@@ -177,7 +186,7 @@ class RunDirectory:
         """
         found = self._checkpoints()
         if not found:
-            raise UserError(f"run '{self.path}' has no complete checkpoint yet.")
+            raise UserError(f"run '{self.place}' has no complete checkpoint yet.")
         return found[-1]
 
     def checkpoint_of(self, experiment: Experiment) -> Checkpoint:
@@ -199,7 +208,7 @@ class RunDirectory:
         return load_policy(self.latest_checkpoint() / "policy.safetensors")
 
     def _checkpoints(self) -> list[Path]:
-        files = (self.path / "checkpoints").glob("[0-9]*/checkpoint.json")
+        files = (self.path / "checkpoints").glob(f"[0-9]*/{CHECKPOINT_MARKER}")
         return sorted(file.parent for file in files)
 
 
@@ -226,7 +235,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         UserError: if one of its files is missing, cut short or damaged.
     """
-    file = path / "checkpoint.json"
+    file = path / CHECKPOINT_MARKER
     try:
         about = json.loads(file.read_text())
         groups = {}

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from troupe.fleet.journal import Journal
 from troupe.fleet.runs import RunDirectory
 
 DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 RESTARTS_WITHOUT_PROGRESS = 3
+ENDS_WITHIN_S = 3.0
+"""How long what a dead training process leaves behind has to end by itself."""
 
 
 def supervise(
@@ -25,7 +31,7 @@ def supervise(
 
     One that dies, of a signal, of a lost Ray head or of any error in mid-run, is started again
     and goes on from its newest checkpoint. What the user got wrong, and an interruption, end it;
-    so do several deaths in a row between which no checkpoint was written.
+    so do several deaths in a row between which nothing was learned or arrived.
 
     Args:
         first: arguments of ``troupe`` for the first start.
@@ -33,46 +39,84 @@ def supervise(
         out: the run directory that both name.
         report: called with a line for each restart.
     """
-    arguments, deaths = first, 0
+    arguments, deaths, reached = first, 0, _reached(out)
     while True:
-        before = _checkpoint(out)
-        status = _run([sys.executable, "-m", "troupe", *arguments])
-        if status in (DONE, USER_ERROR, INTERRUPTED):
+        child = _Child([sys.executable, "-m", "troupe", *arguments])
+        status = child.wait()
+        if status in (DONE, USER_ERROR):
             return status
-        reached = _checkpoint(out)
+        if status == INTERRUPTED or child.is_interrupted:
+            # also if the signal came before the process could handle it
+            return INTERRUPTED
+        before, reached = reached, _reached(out)
         deaths = 1 if reached != before else deaths + 1
         if deaths > RESTARTS_WITHOUT_PROGRESS:
-            report(f"died {deaths} times in a row at checkpoint {reached}: giving up")
+            report(f"died {deaths} times in a row at step {reached}: giving up")
             return FAILED
-        report(f"died of {_described(status)}; goes on from checkpoint {reached}")
+        report(f"died of {_described(status)} at step {reached}; goes on from there")
         if (out / "config.yaml").is_file():
             arguments = again
 
 
-def _run(command: Sequence[str]) -> int:
-    """Run a command, hand on the signals that reach this process, and return its exit status."""
-    # a session of its own: Ctrl-C reaches it through this process, once
-    process = subprocess.Popen(command, start_new_session=True)
+class _Child:
+    """A process in a session of its own, with all that it starts.
 
-    def hand_on(number: int, frame: FrameType | None) -> None:
+    Attributes:
+        is_interrupted: whether Ctrl-C or SIGTERM reached this process and was handed on.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.is_interrupted = False
+        # Ctrl-C on the terminal does not reach it by itself, but through this process, once
+        self._process = subprocess.Popen(command, start_new_session=True)
+
+    def wait(self) -> int:
+        """Hand on the signals that reach this process until it ends; return its exit status."""
+        handled = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, self._hand_on) for number in handled]
+        try:
+            return self._process.wait()
+        finally:
+            self._end_rest()
+            for number, handler in zip(handled, before, strict=True):
+                signal.signal(number, handler)
+
+    def _hand_on(self, number: int, frame: FrameType | None) -> None:
         del frame
-        process.send_signal(number)
+        self.is_interrupted = True
+        self._process.send_signal(number)
 
-    handled = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, hand_on) for number in handled]
-    try:
-        return process.wait()
-    finally:
-        for number, handler in zip(handled, before, strict=True):
-            signal.signal(number, handler)
+    def _end_rest(self) -> None:
+        """End what it started and left behind: Ray's agents outlive a driver that was killed."""
+        deadline = time.monotonic() + ENDS_WITHIN_S
+        number = signal.SIGTERM
+        while rest := _session(self._process.pid):
+            if time.monotonic() > deadline:
+                number = signal.SIGKILL
+            for process in rest:
+                with suppress(ProcessLookupError):
+                    os.kill(process, number)
+            time.sleep(0.1)
 
 
-def _checkpoint(out: Path) -> str:
-    """Return the name of the newest checkpoint, "0" before the first."""
+def _session(leader: int) -> list[int]:
+    """Return the processes of a session, whose number stays taken as long as there are any."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=True)
+    found = []
+    for process in map(int, listed.stdout.split()):
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(process) == leader:
+                found.append(process)
+    return found
+
+
+def _reached(out: Path) -> int:
+    """Return how many steps of a run have arrived, or are in its newest checkpoint."""
     if not (out / "config.yaml").is_file():
-        return "0"
+        return 0
     run = RunDirectory.open(out)
-    return run.latest_checkpoint().name if run.has_checkpoint() else "0"
+    saved = int(run.latest_checkpoint().name) if run.has_checkpoint() else 0
+    return Journal(out / "journal", saved).num_steps + saved
 
 
 def _described(status: int) -> str:

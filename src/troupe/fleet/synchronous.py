@@ -14,6 +14,7 @@ from troupe.experiments.schema import Experiment
 from troupe.fleet.actor import Snapshot
 from troupe.fleet.actors import LOST, Actors
 from troupe.fleet.division import join_samples, owners
+from troupe.fleet.journal import Arrival, Journal
 from troupe.fleet.sampler import Sample
 from troupe.policies import MlpPolicy
 
@@ -22,7 +23,8 @@ class SynchronousWorkers:
     """An experiment's instances, divided over actors on this machine or a Ray cluster.
 
     The actors sample the same fragments as one process would, whatever their number. One that dies
-    is replaced, goes on from the snapshot before its last fragment, and samples that again.
+    is replaced, goes on from the snapshot before its last fragment, and samples that again. What
+    they gave is kept in the run's journal: if the learner dies, it need not be sampled again.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -36,8 +38,9 @@ class SynchronousWorkers:
         self.action_spec = self._actors.action_spec
         self.metric_names = self._actors.metric_names
         self.backlog = Backlog()
-        self.sampled = 0
+        self.arrived = 0
         self.lost = 0
+        self._journal = Journal()
 
     def start(self, noise_size: int) -> None:
         """Begin the first episodes."""
@@ -45,6 +48,10 @@ class SynchronousWorkers:
 
     def sample(self, policy: MlpPolicy, num_steps: int) -> Sample:
         """Return the next steps of all instances, and what ended or failed in them."""
+        if self._journal.arrivals:
+            sample = self._journal.arrivals.popleft().sample
+            self.arrived += sample.fragment.num_steps
+            return sample
         shared = ray.put(policy)
         pending = [actor.sample.remote(shared, num_steps) for actor in self._actors.handles]
         samples = [
@@ -52,7 +59,8 @@ class SynchronousWorkers:
             for worker, reference in enumerate(pending)
         ]
         sample = join_samples(samples)
-        self.sampled += sample.fragment.num_steps
+        self.arrived += sample.fragment.num_steps
+        self._journal.arrived(Arrival(policy.version, 0, sample, self._actors.snapshot()))
         return sample
 
     def settle(self) -> list[Sample]:
@@ -62,6 +70,16 @@ class SynchronousWorkers:
     def owners(self, instances: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the number of the worker that steps each instance, by global id."""
         return owners(self._actors.ranges, instances)
+
+    def follow(self, journal: Journal) -> None:
+        """Sample first what a journal holds, and keep there what arrives from now on."""
+        self._journal = journal
+        if journal.arrivals:
+            self._actors.restore_arrived(journal.arrivals)
+
+    def processes(self) -> list[dict[str, Any]]:
+        """Return where each worker's process runs."""
+        return self._actors.processes()
 
     def report(self) -> list[dict[str, Any]]:
         """Return figures of each worker."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-import numpy.typing as npt
 
 from troupe.core.errors import UserError, unknown
 from troupe.core.time import NANOSECONDS
@@ -17,10 +15,12 @@ from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import specs
 from troupe.fleet.division import check_division
 from troupe.fleet.evaluation import LEARNED_EPISODES, Evaluator, is_learned
+from troupe.fleet.journal import Journal, sample_from_arrays, sample_to_arrays
 from troupe.fleet.progress import Progress
 from troupe.fleet.recording import Recorder
 from troupe.fleet.runs import Checkpoint, RunDirectory, experiment_digest
 from troupe.fleet.sampler import Sample
+from troupe.fleet.status import StatusFile
 from troupe.fleet.weighing import Weigher
 from troupe.fleet.workers import Workers, make_workers
 from troupe.learning.base import LearnerSettings, Weights
@@ -77,6 +77,7 @@ class Training:
         self._report = report
         self._num_steps = fragment_steps(experiment)
         self._ahead: Sample | None = None
+        self._journal = Journal()
         self._saved_updates = -1
         self._sampled_before = self._lost_before = 0
         self._evaluator: Evaluator | None = None
@@ -105,7 +106,7 @@ class Training:
         if "loop/now_ns" not in checkpoint.groups["workers"]:
             self.progress.abandoned += self.experiment.fleet.instances
         if "ahead" in checkpoint.groups:
-            self._ahead = _sample_from_arrays(checkpoint.groups["ahead"])
+            self._ahead = sample_from_arrays(checkpoint.groups["ahead"])
 
     def train(self, run: RunDirectory) -> str:
         """Sample and learn until a stop condition holds, and return which.
@@ -114,9 +115,16 @@ class Training:
             run: where metrics, episodes and, at the latest in the end, checkpoints go.
         """
         sitting = time.perf_counter() - self.progress.wall_s
-        checkpoint_due = time.monotonic() + CHECKPOINT_EVERY_S
+        checkpoint_every_s = self.experiment.fleet.checkpoint_every / NANOSECONDS["s"]
+        checkpoint_due = time.monotonic() + checkpoint_every_s
         policy = self._learner.policy()
+        # what arrived after the checkpoint that a dead learner left is learned from again
+        self._journal = journal = Journal(run.path / "journal", self.progress.steps)
+        if journal.num_steps:
+            run.log(f"goes on with {journal.num_steps} steps that arrived after the checkpoint")
+        self._workers.follow(journal)
         with (
+            StatusFile(run, self._status),
             Recorder(run, self.progress.updates) as recorder,
             ThreadPoolExecutor(1, thread_name_prefix="learner") as learner_thread,
         ):
@@ -142,9 +150,9 @@ class Training:
                 # test and save from time to time
                 if self._is_promising() and self._is_learned(policy):
                     self.progress.mark_learned(self.experiment.fleet.instances)
-                if time.monotonic() > checkpoint_due:
+                if time.monotonic() > checkpoint_due or journal.is_long:
                     self._write_checkpoint(run)
-                    checkpoint_due = time.monotonic() + CHECKPOINT_EVERY_S
+                    checkpoint_due = time.monotonic() + checkpoint_every_s
             for rest in self._workers.settle():
                 self.progress.add_ended(rest)
                 recorder.ended(rest)
@@ -160,6 +168,7 @@ class Training:
     def close(self) -> None:
         """Release everything; may be called again."""
         self._workers.close()
+        self._journal.close()
         if self._evaluator is not None:
             self._evaluator.close()
 
@@ -219,10 +228,23 @@ class Training:
     def _count_steps(self) -> None:
         """Bring the counts of steps up to date with the workers."""
         progress, workers = self.progress, self._workers
-        progress.sampled = self._sampled_before + workers.sampled
+        progress.sampled = self._sampled_before + workers.arrived + workers.lost
         progress.lost = self._lost_before + workers.lost
         ahead = self._ahead.fragment.num_steps if self._ahead else 0
         progress.waiting = ahead + workers.backlog.num_steps
+
+    def _status(self) -> dict[str, Any]:
+        """Return how far the run is, also between two updates; called from another thread."""
+        workers = self._workers
+        # what the journal holds is here, too, before it is taken from there
+        arrived = max(workers.arrived, self._journal.num_steps)
+        return {
+            "updates": self.progress.updates,
+            "steps": self.progress.steps,
+            "arrived": self._sampled_before - self._lost_before + arrived,
+            "lost": self._lost_before + workers.lost,
+            "workers": workers.processes(),
+        }
 
     def _is_promising(self) -> bool:
         progress = self.progress
@@ -242,7 +264,7 @@ class Training:
         if weighting := self._weigher.state():
             groups["weighting"] = weighting
         if self._ahead is not None:
-            groups["ahead"] = _sample_to_arrays(self._ahead)
+            groups["ahead"] = sample_to_arrays(self._ahead)
         if self._workers.backlog.num_steps:
             groups["backlog"] = self._workers.backlog.arrays()
         run.write_checkpoint(
@@ -253,6 +275,7 @@ class Training:
             digest=experiment_digest(self.experiment),
         )
         self._saved_updates = self.progress.updates
+        self._journal.begin(self.progress.steps)
 
 
 def learner_settings(experiment: Experiment) -> LearnerSettings:
@@ -309,16 +332,3 @@ def check_stop(experiment: Experiment, metric_names: Sequence[str]) -> None:
     names = [*Progress().row(0), *metric_names]
     if experiment.stop is not None and experiment.stop.metric not in names:
         raise unknown("metric", experiment.stop.metric, names, where="stop.metric")
-
-
-def _sample_to_arrays(sample: Sample) -> dict[str, npt.NDArray[Any]]:
-    fragment = {f"fragment/{name}": values for name, values in sample.fragment.arrays().items()}
-    episodes = {f"episodes/{name}": values for name, values in sample.episodes.items()}
-    return {**fragment, **episodes}
-
-
-def _sample_from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Sample:
-    def part(prefix: str) -> dict[str, npt.NDArray[Any]]:
-        return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
-    return Sample(Fragment.from_arrays(part("fragment/")), part("episodes/"), faults=[])

@@ -14,6 +14,7 @@ from troupe.episodes import Backlog
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import Simulation
 from troupe.fleet.division import Snapshot
+from troupe.fleet.journal import Journal
 from troupe.fleet.sampler import Sample, Sampler
 from troupe.policies import MlpPolicy
 
@@ -26,15 +27,15 @@ class Workers(Protocol):
         action_spec: of one instance.
         metric_names: of the task's metrics.
         backlog: steps that have arrived and wait to be returned by `sample`.
-        sampled: steps that were sampled since the start, as far as is known here.
-        lost: of them, those that died with a worker, at most.
+        arrived: steps that were sampled since the start and are here.
+        lost: further steps, which died with a worker before they arrived, at most.
     """
 
     observation_spec: ArraySpec
     action_spec: ArraySpec
     metric_names: tuple[str, ...]
     backlog: Backlog
-    sampled: int
+    arrived: int
     lost: int
 
     def start(self, noise_size: int) -> None:
@@ -48,6 +49,12 @@ class Workers(Protocol):
 
     def owners(self, instances: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the number of the worker that steps each instance, by global id."""
+
+    def follow(self, journal: Journal) -> None:
+        """Sample first what a journal holds, and keep there what arrives from now on."""
+
+    def processes(self) -> list[dict[str, Any]]:
+        """Return where each worker's process runs: ``worker``, ``host`` and ``process``."""
 
     def report(self) -> list[dict[str, Any]]:
         """Return figures of each worker by name, ``restarts`` among them."""
@@ -73,7 +80,7 @@ class LocalWorkers:
         self.action_spec = self._simulation.action_spec
         self.metric_names = tuple(self._simulation.metrics())
         self.backlog = Backlog()
-        self.sampled = 0
+        self.arrived = 0
         self.lost = 0
         self._blas = ThreadpoolController()
 
@@ -87,7 +94,7 @@ class LocalWorkers:
         with self._blas.limit(limits=1):
             self._sampler.policies.newest = policy
             sample = self._sampler.sample(num_steps)
-        self.sampled += sample.fragment.num_steps
+        self.arrived += sample.fragment.num_steps
         return sample
 
     def settle(self) -> list[Sample]:
@@ -97,6 +104,13 @@ class LocalWorkers:
     def owners(self, instances: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the number of the worker that steps each instance, by global id."""
         return np.zeros_like(instances)
+
+    def follow(self, journal: Journal) -> None:
+        """Nothing is kept: what dies with this process is sampled again, bit for bit."""
+
+    def processes(self) -> list[dict[str, Any]]:
+        """There are none beside this one."""
+        return []
 
     def report(self) -> list[dict[str, Any]]:
         """There are no workers beside this process."""

@@ -16,7 +16,9 @@ from troupe.learning.normalisation import NEVER_VARIED, TINY_VARIANCE
 Model = Mapping[str, npt.NDArray[Any]]
 Arrays = dict[str, npt.NDArray[Any]]
 
-NETWORKS = ("actor", "critic")
+GROUPS = ("observations", "returns")
+"""Whose moments a model may hold, as ``<group>.mean`` and so on."""
+
 FIELDS = ("mean", "variance", "num_samples")
 
 
@@ -28,12 +30,15 @@ def aligned(models: Sequence[Model]) -> list[Arrays]:
     have no part in them. The networks compute what they computed before.
 
     Args:
-        models: as `PPO.parameters` returns them.
+        models: as a learner's `parameters` returns them. Each ``<network>.0.weight``, (..., in,
+            out), sees the observations and then perhaps more; with ``returns.*``, ``critic`` says
+            what these are.
 
     Returns:
         The models in their order. What garbage becomes need not be finite.
     """
-    reference = {**_centre(models, "observations"), **_centre(models, "returns")}
+    groups = [group for group in GROUPS if f"{group}.mean" in models[0]]
+    reference = {name: v for group in groups for name, v in _centre(models, group).items()}
     return [relative_to(model, reference) for model in models]
 
 
@@ -43,11 +48,12 @@ def relative_to(model: Model, reference: Model) -> Arrays:
     Weights with moments that make no sense become numbers that are not finite.
     """
     parameters = {name: np.array(values) for name, values in model.items()}
-    moments = ("observations.", "returns.")
+    moments = tuple(f"{group}." for group in GROUPS)
     taken = {k: np.array(v) for k, v in reference.items() if k.startswith(moments)}
     with np.errstate(all="ignore"):
         _take_up_observations(parameters, reference)
-        _take_up_returns(parameters, reference)
+        if "returns.mean" in parameters:
+            _take_up_returns(parameters, reference)
         return {k: v.astype(model[k].dtype) for k, v in {**parameters, **taken}.items()}
 
 
@@ -86,10 +92,11 @@ def _take_up_observations(parameters: Arrays, reference: Model) -> None:
     old_scale, new_scale = _informative_scale(variance), _informative_scale(new_variance)
     ratio = np.divide(old_scale, new_scale, out=np.ones_like(old_scale), where=new_scale > 0)
     shift = (new_mean - mean) * old_scale
-    for network in NETWORKS:
-        weight, bias = f"{network}.0.weight", f"{network}.0.bias"
-        parameters[bias] = parameters[bias] + shift @ parameters[weight]
-        parameters[weight] = parameters[weight] * ratio[:, None]
+    for weight in [name for name in parameters if name.endswith(".0.weight")]:
+        bias = weight.removesuffix("weight") + "bias"
+        seen, beyond = np.split(parameters[weight], [len(shift)], axis=-2)
+        parameters[bias] = parameters[bias] + shift @ seen
+        parameters[weight] = np.concatenate([seen * ratio[:, None], beyond], axis=-2)
 
 
 def _take_up_returns(parameters: Arrays, reference: Model) -> None:

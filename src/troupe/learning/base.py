@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -16,11 +16,18 @@ from troupe.episodes import Fragment
 from troupe.learning.weighting import UniformSettings, WeightingChoice, check_fit
 from troupe.policies import MlpPolicy
 
+Parameters = Mapping[str, npt.NDArray[Any]]
 Weights = npt.NDArray[np.float32]
 
 
 class Learner(Protocol):
-    """Turns fragments into new versions of a policy."""
+    """Turns fragments into new versions of a policy.
+
+    Attributes:
+        version: of the newest policy, one more after each update.
+    """
+
+    version: int
 
     def policy(self) -> MlpPolicy:
         """Return the newest policy, in numpy, with its normalisation."""
@@ -43,7 +50,13 @@ class Learner(Protocol):
     def parameters(self) -> dict[str, npt.NDArray[Any]]:
         """Return weights and the moments that they are relative to, to merge them with others'."""
 
-    def adopt(self, parameters: Mapping[str, npt.NDArray[Any]]) -> None:
+    def aligned(self, models: Sequence[Parameters]) -> list[dict[str, npt.NDArray[Any]]]:
+        """Return several learners' `parameters` relative to the same moments.
+
+        Only then does an average of them mean something.
+        """
+
+    def adopt(self, parameters: Parameters) -> None:
         """Go on with other weights and moments; the optimiser and the version stay."""
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -51,6 +64,28 @@ class Learner(Protocol):
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on from a state."""
+
+
+class SharesGradients(Learner, Protocol):
+    """A learner whose update several learners can make together, minibatch by minibatch."""
+
+    def begin(self, fragment: Fragment, weight: Weights | None = None) -> Parameters:
+        """Begin an update and return statistics, whose average over all learners `agree` takes."""
+
+    def agree(self, statistics: Parameters) -> int:
+        """Take up the statistics of all learners and return the number of minibatches.
+
+        A learner that has begun no update, since it only applies what others find, has none.
+        """
+
+    def gradients(self, minibatch: int) -> Parameters:
+        """Return the gradients of one minibatch at the present weights."""
+
+    def apply(self, gradients: Parameters) -> None:
+        """Take one step along gradients, own or averaged over all learners."""
+
+    def finish(self) -> dict[str, float]:
+        """End the update and return its figures by name."""
 
 
 class LearnerSettings(Settings):

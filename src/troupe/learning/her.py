@@ -31,8 +31,6 @@ class EpisodeIndex:
         """Take up new records and forget those that are overwritten."""
         ring = self._ring
         oldest, count = ring.oldest, ring.count
-        if count < self._seen:  # the content was replaced
-            self.__init__(ring)  # type: ignore[misc]
         records, whole = ring.read(np.arange(max(oldest, self._seen), count))
         fresh = np.arange(count - len(records), count)[whole]
         keys = _keys(records[whole])
@@ -75,6 +73,10 @@ class Hindsight:
         for index in self._indices:
             index.refresh()
 
+    def forget(self) -> None:
+        """Forget what the replay held, since other content has taken its place."""
+        self._indices = []
+
     def relabel(self, rng: Generator, drawn: Drawn) -> npt.NDArray[np.bool_]:
         """Change a random share of drawn steps in place, and return which."""
         chosen = rng.random(len(drawn.records)) < self._share
@@ -82,6 +84,7 @@ class Hindsight:
             rows = np.flatnonzero(chosen & (drawn.ring == i))
             records = drawn.records[rows]
             later, whole = self._replay.rings[i].read(index.later(rng, records))
+            whole &= later["episode"] == records["episode"]
             chosen[rows[~whole]] = False
             rows, records, later = rows[whole], records[whole], later[whole]
             achieving = later["next_observation"]

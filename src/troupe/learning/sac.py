@@ -108,7 +108,8 @@ class SAC:
         records = np.zeros(self._chunk * self.settings.minibatch, self._writer.ring.dtype)
         rows = np.zeros(len(records), np.int64)
         batch = self._batch(Drawn(records, rows, rows, np.ones(len(records), np.float32)))
-        gradient_steps.lower(self.settings, self._state, batch, self._key).compile()
+        steps = gradient_steps.lower(self.settings, self._state, batch, self._key)
+        self._compiled = steps.compile()
 
     def update(
         self, fragment: Fragment, weight: npt.NDArray[np.float32] | None = None
@@ -121,10 +122,9 @@ class SAC:
                 learner's own weighting when they are drawn.
         """
         num_steps = self._writer.append(fragment, weight)
-        if self.settings.normalise_observations:
+        if self.settings.normalise_observations and num_steps:
             real = slice(None) if weight is None else weight > 0
-            seen = fragment.observation[:-1][real].reshape(-1, len(self._state.observations.mean))
-            self._state = see(self._state, seen)
+            self._see(fragment.observation[:-1][real])
         self._replay.refresh()
         figures = {"replay_steps": float(len(self._replay))}
         if len(self._replay) >= max(self.settings.start_steps, 1):
@@ -172,7 +172,7 @@ class SAC:
     def state(self) -> Arrays:
         """Return weights, optimisers, moments, the replay's content and the version."""
         leaves = jax.tree.leaves(self._state)
-        arrays = {f"leaf.{i:03d}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+        arrays = {f"leaf.{i:03d}": np.array(leaf) for i, leaf in enumerate(leaves)}
         arrays |= _named("replay", self._writer.state())
         if self._weighting is not None:
             arrays |= _named("weighting", self._weighting.state())
@@ -186,7 +186,15 @@ class SAC:
         self._writer.restore(_part("replay", state))
         if self._weighting is not None:
             self._weighting.restore(_part("weighting", state))
+        if self._hindsight is not None:
+            self._hindsight.forget()
         self.version, self._due = int(state["version"]), float(state["due"])
+
+    def _see(self, observation: npt.NDArray[Any]) -> None:
+        seen = self._state.observations
+        flat = observation.reshape(-1, len(seen.mean))
+        # by numpy, or it would be compiled for each number of steps
+        self._state = see(self._state, seen.merge(flat))  # type: ignore[arg-type]
 
     def _learn(self) -> dict[str, float]:
         """Take the gradient steps that are due, in whole chunks."""
@@ -207,12 +215,12 @@ class SAC:
         size = self._chunk * self.settings.minibatch
         source = self._weighting or self._replay
         drawn = source.draw(rng, size)
+        relabelled = np.zeros(size, np.bool_)
         if self._hindsight is not None:
-            self._hindsight.relabel(rng, drawn)
-        batch = self._batch(drawn)
-        self._state, figures, errors = gradient_steps(self.settings, self._state, batch, self._key)
+            relabelled = self._hindsight.relabel(rng, drawn)
+        self._state, figures, errors = self._compiled(self._state, self._batch(drawn), self._key)
         if self._weighting is not None:
-            self._weighting.learned(drawn, np.asarray(errors).reshape(-1))
+            self._weighting.learned(drawn, np.asarray(errors).reshape(-1), ~relabelled)
         return {name: float(value) for name, value in figures.items()}
 
     def _batch(self, drawn: Drawn) -> Batch:

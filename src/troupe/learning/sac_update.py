@@ -72,14 +72,14 @@ def initial_state(
 
 
 @partial(jax.jit, donate_argnums=0)
-def see(state: State, observation: jax.Array) -> State:
-    """Merge observations, (B, D), into the moments, and leave the networks as they are."""
-    old, new = state.observations, state.observations.merge(observation)
+def see(state: State, observations: Running) -> State:
+    """Take new moments of observations, and leave the networks as they are."""
+    old = state.observations
     return state._replace(
-        actor=taken_up(state.actor, "actor", old, new),
-        critics=taken_up(state.critics, "critic", old, new),
-        targets=taken_up(state.targets, "critic", old, new),
-        observations=new,
+        actor=taken_up(state.actor, "actor", old, observations),
+        critics=taken_up(state.critics, "critic", old, observations),
+        targets=taken_up(state.targets, "critic", old, observations),
+        observations=observations,
     )
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from troupe.core.seeding import Generator
 from troupe.learning.replay import Drawn, Replay
-from troupe.learning.weighting import Draws, StepRecords, Weighting
+from troupe.learning.weighting import Draws, StepRecords, Weighting, effective_sample_size
 
 Floats = npt.NDArray[np.float32]
 
@@ -42,9 +42,7 @@ class ReplayWeighting:
             self._priorities.append(np.full(ring.capacity, np.nan, np.float32))
         self._all = self._replay.all()
         self._draws = self._weighting.draw(self._described(self._all, version, progress))
-        # of the steps as they are drawn
-        share = 1.0 / np.square(self._draws.probability).sum() / len(self._draws.probability)
-        return {"drawn_sample_size": float(share)}
+        return {"replay_sample_size": effective_sample_size(self._draws.probability)}
 
     def draw(self, rng: Generator, size: int) -> Drawn:
         """Draw steps as the last weights say."""
@@ -52,11 +50,11 @@ class ReplayWeighting:
         assert self._draws is not None
         return self._all.draw(rng, size, self._draws)
 
-    def learned(self, drawn: Drawn, errors: Floats) -> None:
-        """Take |TD| of drawn steps, (B,), as their priorities."""
-        self._highest = max(self._highest, errors.max())
+    def learned(self, drawn: Drawn, errors: Floats, as_they_were: npt.NDArray[np.bool_]) -> None:
+        """Take |TD| of drawn steps, (B,), as their priorities, unless they were relabelled."""
+        self._highest = max(self._highest, errors[as_they_were].max(initial=0))
         for i, priorities in enumerate(self._priorities):
-            own = drawn.ring == i
+            own = (drawn.ring == i) & as_they_were
             priorities[drawn.number[own] % len(priorities)] = errors[own]
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -67,7 +65,12 @@ class ReplayWeighting:
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on from a state."""
-        self._priorities = [np.array(state[n]) for n in sorted(state) if n.startswith("priorities")]
+        self._priorities = []
+        for ring, name in zip(self._replay.rings, _priorities(state), strict=False):
+            # a run that was made longer has a larger ring
+            priorities = np.full(ring.capacity, np.nan, np.float32)
+            priorities[: len(state[name])] = state[name]
+            self._priorities.append(priorities)
         self._highest = np.float32(state["highest"])
         prefix = "weighting."
         own = {n.removeprefix(prefix): a for n, a in state.items() if n.startswith(prefix)}
@@ -96,3 +99,7 @@ class ReplayWeighting:
             priority=priority,
             progress=progress,
         )
+
+
+def _priorities(state: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+    return sorted(name for name in state if name.startswith("priorities."))

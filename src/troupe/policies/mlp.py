@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
 
 from troupe.policies.base import FloatRows, PolicyStep
 
@@ -126,6 +125,8 @@ def _categorical(logits: FloatRows, noise: FloatRows | None) -> PolicyStep:
     if noise is None:
         action = log_probs.argmax(axis=1)
     else:
+        from scipy.special import ndtr  # which takes as long to import as all else here
+
         # a normal number, through its own distribution function, is uniform in 0 .. 1
         below = np.exp(log_probs).cumsum(axis=1) < ndtr(noise[:, :1])
         action = np.minimum(below.sum(axis=1), logits.shape[1] - 1)

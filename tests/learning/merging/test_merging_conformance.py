@@ -5,7 +5,8 @@ from troupe.core.settings import validated
 from troupe.learning.merging import MergeSettings
 from troupe.learning.merging.conformance import CHECKS, Case, check_merge
 
-NOT_CONVEX = {"check_within_range": "a step with momentum goes beyond the average"}
+BEYOND = "a step with momentum goes beyond the average"
+NOT_CONVEX = {"check_within_range": BEYOND, "check_tolerated_garbage": BEYOND}
 CASES = {
     "average": ({}, 0, {}),
     "all-reduce": ({}, 0, {}),

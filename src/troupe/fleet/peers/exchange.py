@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
-from troupe.fleet.peers.local import Arrays
+from troupe.fleet.peers.local import Arrays, LocalModel
 from troupe.fleet.peers.pool import Pool
 from troupe.fleet.peers.process import Report
-from troupe.learning.merging import Merged, Model
+from troupe.learning.merging import Model
 from troupe.learning.merging.divergence import divergence, outlying
 from troupe.learning.merging.models import usable
 
@@ -37,11 +38,29 @@ class Outcome:
     skipped: str = ""
 
     @classmethod
-    def of(cls, reports: Mapping[int, Report], merged: Merged, common: Arrays) -> Outcome:
-        """Return the outcome of a merge of what learners reported."""
-        sound, _ = usable(Model(-1, common), [r.model(n) for n, r in reports.items()])
-        spread = divergence([m.parameters for m in sound]) if sound else float("nan")
-        return cls(reports, spread, merged.ignored, outlying(sound))
+    def of(
+        cls,
+        reports: Mapping[int, Report],
+        models: Mapping[int, Arrays],
+        common: LocalModel,
+        ignored: Mapping[int, str],
+        skipped: str = "",
+    ) -> Outcome:
+        """Return what came of an exchange.
+
+        Args:
+            reports: by the learners' numbers.
+            models: of all learners, as far as they are known.
+            common: a model that tells how to compare them.
+            ignored: what was wrong with a learner's model, by its number.
+            skipped: why nothing was merged; empty if it was.
+        """
+        sound, _ = usable(Model(-1, common.parameters()), [Model(n, p) for n, p in models.items()])
+        with np.errstate(all="ignore"):  # of garbage that is finite
+            found = common.aligned([model.parameters for model in sound]) if sound else []
+        aligned = [Model(m.peer, p) for m, p in zip(sound, found, strict=True)]
+        spread = divergence(found) if found else float("nan")
+        return cls(reports, spread, ignored, outlying(aligned), skipped)
 
 
 class Exchange(Protocol):

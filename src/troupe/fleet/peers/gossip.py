@@ -12,8 +12,8 @@ from troupe.fleet.peers.exchange import Outcome, Parameters
 from troupe.fleet.peers.local import Arrays, LocalModel
 from troupe.fleet.peers.own_pace import OwnPace
 from troupe.fleet.peers.pool import Pool
-from troupe.fleet.peers.process import Report, merge_aligned
-from troupe.learning.merging import Merged, Model
+from troupe.fleet.peers.process import merge_aligned
+from troupe.learning.merging import Model
 from troupe.learning.merging.average import Average
 from troupe.learning.merging.gossip import Gossip
 
@@ -67,10 +67,7 @@ class Gossiping:
         self.pool.states[number] = report.state
         self._models[number] = report.parameters
         self.unanswered += report.unanswered
-        reports: dict[int, Report] = {number: report}
-        everybody = {n: Report((), p, {}) for n, p in self._models.items()}
-        outcome = Outcome.of(everybody, Merged({}, report.ignored), report.parameters)
-        return Outcome(reports, outcome.divergence, outcome.ignored, outcome.outlying)
+        return Outcome.of({number: report}, self._models, self._common, report.ignored)
 
     def join(self, number: int) -> None:
         """Let another learner join, with the model of one that is there."""

@@ -12,7 +12,7 @@ from troupe.fleet.peers.exchange import Outcome, Parameters
 from troupe.fleet.peers.local import Arrays, LocalModel, of_others
 from troupe.fleet.peers.pool import Pool, call
 from troupe.fleet.peers.process import Report
-from troupe.learning.merging import Merge, Merged
+from troupe.learning.merging import Merge
 
 
 class AllReduce:
@@ -35,6 +35,7 @@ class AllReduce:
         """
         self.pool = pool
         self.parameters = common.parameters()
+        self._common = common
         self._merge = ray.put(merge)
         self._is_new = True
         self._ignored: dict[int, str] = {}
@@ -46,7 +47,8 @@ class AllReduce:
             reports = self._update()
         self.pool.states |= {number: report.state for number, report in reports.items()}
         self.parameters = next(iter(reports.values())).parameters
-        return Outcome.of(reports, Merged(self.parameters, self._ignored), self.parameters)
+        sent = {number: report.parameters for number, report in reports.items()}
+        return Outcome.of(reports, sent, self._common, self._ignored)
 
     def state(self) -> dict[str, Parameters]:
         return {"common": self.parameters}

@@ -65,7 +65,7 @@ class LocalModel(Protocol):
     def finish(self) -> Improvement:
         """End the update."""
 
-    def aligned(self, models: Sequence[Arrays]) -> list[Arrays]:
+    def aligned(self, models: Sequence[Arrays]) -> Sequence[Arrays]:
         """Return models such that a mean of their weights means something."""
 
     def parameters(self) -> dict[str, npt.NDArray[Any]]:

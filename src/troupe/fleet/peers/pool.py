@@ -24,7 +24,7 @@ class Pool:
 
     Attributes:
         make: makes local models.
-        restarts: how often a learner died and was replaced.
+        restarts_of: how often each learner died and was replaced.
         states: the last known state of each learner.
     """
 
@@ -37,7 +37,7 @@ class Pool:
             processes: that share the cluster's cores, these learners among them.
         """
         self.make = make
-        self.restarts = 0
+        self.restarts_of: dict[int, int] = {}
         self.states: dict[int, Arrays] = {}
         options: dict[str, Any] = {
             "num_cpus": share_of_cores(processes),
@@ -55,6 +55,11 @@ class Pool:
     def actors(self) -> Mapping[int, Any]:
         """Those that work, by number."""
         return dict(sorted(self._ready.items()))
+
+    @property
+    def restarts(self) -> int:
+        """How often learners died and were replaced."""
+        return sum(self.restarts_of.values())
 
     def add(self, number: int) -> None:
         """Let a learner start, from its last known state, or else from another's."""
@@ -111,7 +116,7 @@ class Pool:
         Raises:
             TroupeError: if it has died several times in a row.
         """
-        self.restarts += 1
+        self.restarts_of[number] = self.restarts_of.get(number, 0) + 1
         self._losses[number] = self._losses.get(number, 0) + 1
         if self._losses[number] > MAX_LOSSES_IN_A_ROW:
             raise TroupeError(f"learner {number} died {self._losses[number]} times in a row.")

@@ -41,11 +41,13 @@ class Rounds:
         self._merge = merge
         self._every = every
         self._round = 0
+        self._is_new = True
 
     def step(self) -> Outcome:
         # who is new begins from the common model, as all do after a round
         shared = ray.put(self.parameters)
-        admitted = self.pool.admit(everybody=self._round == 0)
+        admitted = self.pool.admit(everybody=self._is_new)
+        self._is_new = False
         for actor in admitted.values():
             actor.adopt.remote(shared)
         # learn
@@ -60,14 +62,14 @@ class Rounds:
             merged = merge_aligned(self._merge, self._common, own, models, self._round)
         except TooFewModels as error:
             merged, skipped = Merged(dict(self.parameters), usable(own, models)[1]), str(error)
-        outcome = Outcome.of(reports, merged, self.parameters)
         self._round += 1
         # broadcast
         self.parameters = merged.parameters
         shared = ray.put(self.parameters)
         for actor in self.pool.actors.values():
             actor.adopt.remote(shared)
-        return Outcome(reports, outcome.divergence, merged.ignored, outcome.outlying, skipped)
+        sent = {number: report.parameters for number, report in reports.items()}
+        return Outcome.of(reports, sent, self._common, merged.ignored, skipped)
 
     def state(self) -> dict[str, Parameters]:
         counters = {"round": np.asarray(self._round)}

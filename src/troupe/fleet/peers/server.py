@@ -17,7 +17,7 @@ from troupe.fleet.peers.local import SERVER, Arrays, LocalModel, MakeLocalModel
 from troupe.fleet.peers.own_pace import OwnPace
 from troupe.fleet.peers.pool import MAX_LOSSES_IN_A_ROW, Pool, call
 from troupe.fleet.peers.process import Faults, Report, mean_of
-from troupe.learning.merging import Merge, Merged
+from troupe.learning.merging import Merge
 from troupe.learning.merging.models import fault_of
 
 
@@ -151,6 +151,7 @@ class Serving:
             common: a model that gathers no experience, from which all begin.
         """
         self.pool = pool
+        self._common = common
         self.server = ServerHandle(pool.make, common.parameters())
 
     @property
@@ -191,7 +192,8 @@ class Synchronous(Serving):
             self.pool.admit()
         self.pool.states |= {number: report.state for number, report in reports.items()}
         ignored = self.server.snapshot()
-        return Outcome.of(reports, Merged({}, ignored), self.parameters)
+        sent = {number: report.parameters for number, report in reports.items()}
+        return Outcome.of(reports, sent, self._common, ignored)
 
     def _update(self, actors: dict[int, Any]) -> dict[int, Report]:
         shared = ray.put(self.parameters)
@@ -253,9 +255,7 @@ class Asynchronous(Serving):
                 break
         self.pool.states[number] = report.state
         self._models[number] = report.parameters
-        everybody = {n: Report((), p, {}) for n, p in self._models.items()}
-        outcome = Outcome.of(everybody, Merged({}, ignored), self.parameters)
-        return Outcome({number: report}, outcome.divergence, ignored, outcome.outlying)
+        return Outcome.of({number: report}, self._models, self._common, ignored)
 
     def _send(self, number: int, actor: Any) -> Any:
         return actor.work_for.remote(self.server.actor, self._every)

@@ -1,0 +1,109 @@
+"""Fleets of slow simulators: what many give against many times one, and what a straggler costs.
+
+The simulators sleep, as Gazebo does while it waits for its own clock, so hundreds of them fit two
+cores. Throughput counts the steps that have arrived, over the time since the actors started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from benchmarks.harness import Json, Options, Spread, Table, in_turn, ratio, train, write_result
+
+EXPERIMENT = "scara-reach"
+MODES = ("synchronous", "preemptive", "asynchronous")
+STRAGGLER = 10.0
+EQUAL_WORKERS = 8
+
+
+def run(options: Options) -> None:
+    """Measure both fleets and write the result."""
+    parts = {"scale": scale, "straggler": straggler}
+    chosen = options.parts(list(parts), list(parts))
+    tables = []
+    measured: Json = {}
+    for name in chosen:
+        measured[name], table = parts[name](options)
+        tables.append(table)
+        print(table)
+        write_result("collecting.slow_simulators", options, tables, measured=measured)
+
+
+def scale(options: Options) -> tuple[Json, Table]:
+    """128 simulators of 100 ms a step on this machine, beside one of them alone."""
+    workers, rounds = options.choose(128, 4), options.choose(3, 1, options.rounds)
+    steps_each = options.choose(300, 20)
+    runs = in_turn(
+        {
+            count: partial(measure, options, count, steps_each, {"engines.arm.step_time": "100ms"})
+            for count in (1, workers)
+        },
+        rounds,
+    )
+    alone, together = ([run["steps_per_s"] for run in runs[count]] for count in (1, workers))
+    share = ratio([rate / workers for rate in together], alone)
+    rows = [
+        ["1", str(Spread.of(alone)), "", ""],
+        [str(workers), str(Spread.of(together)), str(share), "0.95"],
+    ]
+    title = f"{EXPERIMENT}, simulators of 100 ms a step, one instance a worker, asynchronous"
+    return {str(k): v for k, v in runs.items()}, Table(
+        title, ["workers", "steps/s", "/ workers x one", "must"], rows
+    )
+
+
+def straggler(options: Options) -> tuple[Json, Table]:
+    """Eight simulators of 20 ms a step of which one is ten times slower, beside equal ones."""
+    steps_each, rounds = options.choose(600, 60), options.choose(3, 1, options.rounds)
+    slow = {"engines.arm.step_time": "20ms"}
+    contenders = {}
+    for mode in MODES:
+        settings = {**slow, "fleet.mode": mode}
+        uneven = {**settings, "fleet.slow_workers": f"{{0: {STRAGGLER}}}"}
+        # synchronous workers all wait for the slowest, so a tenth of the steps takes as long
+        steps = steps_each // (10 if mode == "synchronous" else 1)
+        contenders[mode, "equal"] = partial(measure, options, EQUAL_WORKERS, steps_each, settings)
+        contenders[mode, "one slow"] = partial(measure, options, EQUAL_WORKERS, steps, uneven)
+    runs = in_turn(contenders, rounds)
+    worth = (EQUAL_WORKERS - 1 + 1 / STRAGGLER) / EQUAL_WORKERS
+    rows = []
+    for mode in MODES:
+        equal, uneven = (runs[mode, kind] for kind in ("equal", "one slow"))
+        rates = [[run["steps_per_s"] for run in found] for found in (equal, uneven)]
+        kept = ratio(rates[1], [rate * worth for rate in rates[0]])
+        dropped = sum(run["dropped_steps"] for run in uneven)
+        late = max(run["late_steps"] / run["steps"] for run in uneven)
+        must = "" if mode == "synchronous" else "0.9; 0"
+        shown = [str(Spread.of(rates[0])), str(Spread.of(rates[1])), str(kept)]
+        rows.append([mode, *shown, str(dropped), f"{late:.1%}", must])
+    title = (
+        f"{EXPERIMENT}, {EQUAL_WORKERS} simulators of 20 ms a step, one of them "
+        f"{STRAGGLER:g} times slower: worth {EQUAL_WORKERS * worth:g} equal ones"
+    )
+    header = ["mode", "equal, steps/s", "one slow", "/ worth", "dropped", "late", "must"]
+    return {" ".join(key): found for key, found in runs.items()}, Table(title, header, rows)
+
+
+def measure(options: Options, workers: int, steps_each: int, settings: Mapping[str, Any]) -> Json:
+    """Train with workers of one instance each and return what a run tells of itself."""
+    batch = max(1, steps_each // 10) * workers
+    summary = train(
+        [EXPERIMENT],
+        options.out / "slow_simulators",
+        {
+            "fleet.mode": "asynchronous",
+            "fleet.workers": workers,
+            "fleet.instances": workers,
+            "learner.batch": batch,
+            "learner.minibatch": max(1, batch // 8) if batch % 8 == 0 else batch,
+            "steps": steps_each * workers,
+            "evaluation.episodes": 1,
+            "evaluation.attempts_every": 0,
+            **settings,
+        },
+    ).run()
+    arrived = sum(worker.get("steps_per_s", 0.0) for worker in summary["by_worker"])
+    kept = ("steps", "wall_s", "startup_s", "dropped_steps", "late_steps", "by_worker")
+    return {"steps_per_s": arrived or summary["steps_per_s"], **{n: summary[n] for n in kept}}

@@ -1,0 +1,130 @@
+"""The study of collecting and weighting: one factor at a time, samples and time to 5 mm.
+
+Eight slow simulators of SCARA, equal ones or a heterogeneous fleet; the base is asynchronous, with
+immediate updates, decoupled correction and uniform weights. docs/study.md tells what came out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.harness import Json, Options, Records, Spread, Table, train
+
+EXPERIMENT = "scara-reach"
+SEEDS = (0, 1, 2, 3, 4)
+TARGET_M = 0.005
+MOST_STEPS = 800_000
+
+BASE: Mapping[str, Any] = {
+    "fleet.mode": "asynchronous",
+    "fleet.workers": 8,
+    "fleet.instances": 64,
+    "engines.arm.step_time": "0.5ms",
+    "learner.lag": 0,
+    "steps": MOST_STEPS,
+    "stop": f"{{metric: error_m, bound: at-most, value: {TARGET_M}}}",
+    "evaluation.episodes": 100,
+    "evaluation.attempts_every": 0,
+}
+FLEETS: Mapping[str, Mapping[str, Any]] = {
+    "equal": {},
+    "heterogeneous": {"fleet.slow_workers": "{0: 10, 1: 4, 2: 2}"},
+}
+FACTORS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "mode": {
+        "synchronous": {"fleet.mode": "synchronous"},
+        "preemptive": {"fleet.mode": "preemptive"},
+        "asynchronous": {},
+    },
+    "update": {
+        "immediate": {},
+        "fragment": {"fleet.update": "fragment"},
+        "episode": {"fleet.update": "episode"},
+    },
+    "correction": {
+        "decoupled": {},
+        "vtrace": {"learner.correction": "vtrace"},
+        "none": {"learner.correction": "none"},
+    },
+    "weighting": {
+        "uniform": {},
+        "lag-decay": {"learner.weighting": "{type: lag-decay}"},
+        "priority": {"learner.weighting": "{type: priority}"},
+        "return": {"learner.weighting": "{type: return}"},
+        "source-balance": {"learner.weighting": "{type: source-balance}"},
+        "novelty": {"learner.weighting": "{type: novelty}"},
+    },
+}
+
+
+def run(options: Options) -> None:
+    """Measure all levels of the factors in turn, seed by seed, and write the result."""
+    factors = options.parts(list(FACTORS), ["mode"])
+    seeds = options.choose(SEEDS, (0,), options.seeds)
+    records = Records("collecting.study", options)
+    cases = {
+        (fleet, factor, level): {**BASE, **FLEETS[fleet], **settings}
+        for fleet in FLEETS
+        for factor in factors
+        for level, settings in FACTORS[factor].items()
+    }
+    if options.quick:
+        cases = {key: {**settings, "steps": 8192} for key, settings in cases.items()}
+    found: dict[tuple[str, ...], list[Json]] = {key: [] for key in cases}
+    for seed in seeds:
+        for case, settings in cases.items():
+            # the base stands for one level of each factor and is measured once a seed
+            record = records.get(
+                name_of(settings, seed), lambda s=settings, n=seed: measure(options, s, n)
+            )
+            found[case].append(record)
+    tables = [table(fleet, factor, found) for fleet in FLEETS for factor in factors]
+    for shown in tables:
+        print(shown)
+    records.write(tables)
+
+
+def name_of(settings: Mapping[str, Any], seed: int) -> str:
+    """Return the key of a run: what differs from the base, and the seed."""
+    differing = {k: v for k, v in settings.items() if BASE.get(k) != v}
+    return ", ".join(f"{k}={v}" for k, v in {**differing, "seed": seed}.items())
+
+
+def measure(options: Options, settings: Mapping[str, Any], seed: int) -> Json:
+    """Train until the error is below the target, and return what it took."""
+    summary = train([EXPERIMENT], options.out / "study", {**settings, "seed": seed}).run()
+    reached = summary["stop_reason"] == "stop.metric"
+    lags = [worker["mean_lag"] for worker in summary["by_worker"] if "mean_lag" in worker]
+    return {
+        "reached": reached,
+        "steps": summary["steps"],
+        "wall_s": summary["wall_s"],
+        "final_mm": summary["evaluation"]["accuracy_mm"]["mean"],
+        "late": summary["late_steps"] / summary["steps"],
+        "dropped_steps": summary["dropped_steps"],
+        "mean_lag": sum(lags) / len(lags) if lags else 0.0,
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def table(fleet: str, factor: str, found: Mapping[tuple[str, ...], Sequence[Json]]) -> Table:
+    """Return the table of a factor."""
+    rows = []
+    for level in FACTORS[factor]:
+        runs = found[fleet, factor, level]
+        reached = [run for run in runs if run["reached"]]
+        rows.append(
+            [
+                level,
+                f"{len(reached)} of {len(runs)}",
+                *(str(Spread.of(run[name] for run in runs)) for name in ("steps", "wall_s")),
+                str(Spread.of(run["mean_lag"] for run in runs)),
+                f"{max(run['late'] for run in runs):.1%}",
+                str(Spread.of(run["final_mm"] for run in runs)),
+            ]
+        )
+    header = [factor, "reached", "steps", "wall, s", "mean lag", "late", "final error, mm"]
+    title = f"{EXPERIMENT} to {TARGET_M * 1000:g} mm, 8 {fleet} slow workers, by {factor}"
+    return Table(title, header, rows)

@@ -1,0 +1,307 @@
+"""Learners that exchange, with a model simple enough to follow by hand.
+
+Learner i pulls the parameter x towards i: its gradient is x - i, and a step takes half of it.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+
+from troupe.core import TroupeError, UserError, plugins
+from troupe.core.settings import validated
+from troupe.fleet.peers.local import SERVER, Improvement
+from troupe.fleet.peers.open import open_exchange
+
+pytestmark = pytest.mark.xdist_group("ray")
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+class Pull:
+    def __init__(self, number: int, garbage: float | None, dies_at: Mapping[int, Path]) -> None:
+        self.number, self.garbage, self.dies_at = number, garbage, dies_at
+        self.x, self.updates, self.learns = np.zeros(1), 0, False
+
+    def improve(self):
+        self.agree(self.begin())
+        self.apply(self.gradients(0))
+        return self.finish()
+
+    def begin(self):
+        self.learns = True
+        marker = self.dies_at.get(self.updates)
+        if marker is not None and not marker.exists():
+            marker.touch()
+            os._exit(1)
+        return {"sum": np.asarray(float(self.number))}
+
+    def agree(self, statistics):
+        self.agreed = float(statistics["sum"])
+        return int(self.learns)
+
+    def gradients(self, minibatch):
+        return {"x": self.x - self.number if self.garbage is None else np.array([self.garbage])}
+
+    def apply(self, gradients):
+        self.x = self.x - 0.5 * gradients["x"]
+
+    def finish(self):
+        self.updates += 1
+        return Improvement(10, {"agreed": self.agreed, "updates": float(self.updates)})
+
+    def aligned(self, models):
+        return [dict(model) for model in models]
+
+    def parameters(self):
+        return {"x": self.x.copy() if self.garbage is None else np.array([self.garbage])}
+
+    def adopt(self, parameters):
+        self.x = np.array(parameters["x"]) if self.garbage is None else self.x
+
+    def state(self):
+        return {"x": self.x.copy(), "own/updates": np.asarray(self.updates)}
+
+    def restore(self, state):
+        self.x = np.array(state["x"])
+        self.updates = int(state.get("own/updates", self.updates))
+
+    def close(self):
+        return
+
+
+@dataclass(frozen=True)
+class MakePull:
+    garbage: Mapping[int, float]
+    deaths: Mapping[int, Mapping[int, Path]]
+
+    def __call__(self, number: int) -> Pull:
+        return Pull(number, self.garbage.get(number), self.deaths.get(number, {}))
+
+
+@pytest.fixture
+def learners():
+    """Learners that exchange by a merge: how many, what some send, and when some die."""
+    opened = []
+
+    def make(merge: str, number: int = 3, garbage=None, deaths=None, **values):
+        cls = plugins.load("troupe.merges", merge)
+        settings = validated(cls, {"type": merge, **values}, "fleet.merge")
+        maker = MakePull(garbage or {}, deaths or {})
+        exchange = open_exchange(settings, maker, maker(SERVER), number, seed=0)
+        opened.append(exchange)
+        return exchange
+
+    yield make
+    for exchange in opened:
+        exchange.close()
+        exchange.pool.close()
+
+
+def x(exchange) -> float:
+    return float(exchange.parameters["x"][0])
+
+
+def own_x(exchange) -> list[float]:
+    """The models that the learners have now."""
+    found = ray.get([actor.parameters.remote() for actor in exchange.pool.actors.values()])
+    return [float(parameters["x"][0]) for parameters in found]
+
+
+def until_all_are_there(exchange, number: int) -> None:
+    for _ in range(2000):
+        if len(exchange.pool.actors) == number:
+            return
+        exchange.step()
+    raise AssertionError("a learner did not come back")
+
+
+def test_rounds_by_hand(learners):
+    exchange = learners("average")
+    outcome = exchange.step()
+    # 0, 0.5 and 1, whose mean is 0.5: distances 0.5, 0, 0.5
+    assert x(exchange) == 0.5
+    assert outcome.divergence == pytest.approx((1 / 3) / 0.5)
+    assert [report.steps for report in outcome.reports.values()] == [10, 10, 10]
+    exchange.step()
+    assert x(exchange) == 0.75
+    assert own_x(exchange) == [0.75] * 3
+
+
+def test_learners_improve_alone_between_rounds(learners):
+    exchange = learners("average", every=2)
+    outcome = exchange.step()
+    assert x(exchange) == pytest.approx(0.75 * (0 + 1 + 2) / 3)
+    assert outcome.reports[2].parameters["x"] == pytest.approx(1.5)
+    assert [len(report.improvements) for report in outcome.reports.values()] == [2, 2, 2]
+
+
+def test_federated_remembers_its_momentum_over_a_restart(learners):
+    whole = learners("federated", every=1)
+    for _ in range(4):
+        whole.step()
+    first = learners("federated", every=1)
+    first.step()
+    first.step()
+    second = learners("federated", every=1)
+    second.pool.restore(first.pool.states)
+    second.restore(first.state())
+    second.step()
+    outcome = second.step()
+    assert x(second) == x(whole)
+    assert [r.improvements[0].figures["updates"] for r in outcome.reports.values()] == [4, 4, 4]
+
+
+def test_garbage_is_ignored_and_named_and_what_stands_out_too(learners):
+    exchange = learners("median", 5, garbage={1: np.nan, 3: 1e9})
+    outcome = exchange.step()
+    assert outcome.ignored == {1: "'x' has 1 of 1 values that are not finite"}
+    assert set(outcome.outlying) == {3}
+    assert x(exchange) == 1.5  # of 0, 1, 2 and 1e9
+
+
+def test_too_few_models_leave_the_common_one_as_it_is(learners):
+    exchange = learners("krum", 5, garbage={3: np.nan, 4: np.inf}, faulty=1)
+    exchange.step()
+    assert x(exchange) in (0, 0.5, 1)
+    exchange = learners("krum", 5, garbage={2: np.inf, 3: np.nan, 4: np.inf}, faulty=1)
+    outcome = exchange.step()
+    assert (
+        outcome.skipped == "krum with 0 more faulty peers needs 3 models that can be used; "
+        "there are 2."
+    )
+    assert x(exchange) == 0
+
+
+def test_a_dead_learner_is_replaced_while_the_others_go_on(learners, tmp_path):
+    exchange = learners("average", deaths={1: {1: tmp_path / "died"}})
+    exchange.step()
+    outcome = exchange.step()
+    assert set(outcome.reports) == {0, 2}
+    assert exchange.pool.restarts_of == {1: 1}
+    until_all_are_there(exchange, 3)
+    before = x(exchange)
+    report = exchange.step().reports[1]
+    # it goes on from the state that it had reported, and from the common model
+    assert report.improvements[0].figures["updates"] == 2
+    assert report.parameters["x"] == pytest.approx((before + 1) / 2)
+
+
+def test_a_learner_that_dies_again_and_again_ends_the_run(learners, tmp_path):
+    never = tmp_path / "missing" / "marker"
+    exchange = learners("average", 2, deaths={1: {0: never}})
+    with pytest.raises(TroupeError, match="learner 1 died 6 times in a row"):
+        for _ in range(100_000):
+            exchange.step()
+
+
+def test_all_reduce_by_hand(learners):
+    exchange = learners("all-reduce")
+    outcome = exchange.step()
+    # the mean gradient is 0 - (0 + 1 + 2) / 3, and so are the statistics
+    assert own_x(exchange) == [0.5] * 3
+    assert outcome.divergence == 0
+    assert [r.improvements[0].figures["agreed"] for r in outcome.reports.values()] == [1, 1, 1]
+    exchange.step()
+    assert x(exchange) == 0.75
+
+
+def test_all_reduce_goes_on_without_a_dead_learner_and_a_new_one_is_like_the_others(
+    learners, tmp_path
+):
+    exchange = learners("all-reduce", deaths={2: {1: tmp_path / "died"}})
+    exchange.step()
+    assert set(exchange.step().reports) == {0, 1}
+    assert x(exchange) == 0.5 - 0.5 * (0.5 - 0.5)
+    until_all_are_there(exchange, 3)
+    exchange.step()
+    assert len(set(own_x(exchange))) == 1
+    assert len(own_x(exchange)) == 3
+
+
+def test_gradients_that_are_garbage_are_ignored_and_named(learners):
+    exchange = learners("all-reduce", garbage={2: np.nan})
+    assert exchange.step().ignored == {2: "'x' has 1 of 1 values that are not finite"}
+    exchange = learners("parameter-server", garbage={0: np.nan})
+    assert exchange.step().ignored == {0: "'x' has 1 of 1 values that are not finite"}
+    assert x(exchange) == 0.75
+    exchange = learners("parameter-server", 1, garbage={0: np.nan}, synchronous=False)
+    assert exchange.step().ignored == {0: "'x' has 1 of 1 values that are not finite"}
+    assert x(exchange) == 0
+
+
+def test_a_synchronous_server_by_hand_and_killed(learners):
+    exchange = learners("parameter-server")
+    exchange.step()
+    assert x(exchange) == 0.5
+    ray.kill(exchange.server.actor)
+    exchange.step()
+    assert x(exchange) == 0.75
+    assert exchange.server.restarts == 1
+
+
+def test_an_asynchronous_server_takes_gradients_as_they_come(learners):
+    exchange = learners("parameter-server", 1, synchronous=False)
+    exchange.step()
+    assert x(exchange) == 0
+    exchange = learners("parameter-server", 2, synchronous=False)
+    counts = {0: 0, 1: 0}
+    while min(counts.values()) < 5:
+        for number, report in exchange.step().reports.items():
+            counts[number] += 1
+            assert report.lag >= 0
+    assert 0 < x(exchange) < 1
+
+
+def test_an_asynchronous_server_that_dies_is_replaced_where_it_was(learners):
+    exchange = learners("parameter-server", 2, synchronous=False)
+    for _ in range(4):
+        exchange.step()
+    held = x(exchange)
+    assert held > 0
+    ray.kill(exchange.server.actor)
+    for _ in range(4):
+        outcome = exchange.step()
+    assert exchange.server.restarts == 1
+    assert 0 < x(exchange) < 1
+    assert outcome.reports[next(iter(outcome.reports))].improvements[0].figures["updates"] > 1
+
+
+def test_gossip_comes_to_agree_and_learners_join_and_leave(learners):
+    exchange = learners("gossip", 2)
+    seen = set()
+    while seen != {0, 1}:
+        seen |= set(exchange.step().reports)
+    assert 0 <= x(exchange) <= 1
+    # a newcomer begins with a neighbour's model
+    exchange.join(2)
+    until_all_are_there(exchange, 3)
+    while 2 not in (outcome := exchange.step()).reports:
+        pass
+    improved = outcome.reports[2].improvements[0]
+    assert improved.figures["updates"] == 1
+    exchange.leave(0)
+    for _ in range(40):
+        outcome = exchange.step()
+        assert 0 not in outcome.reports
+    # only those that pull towards 1 and 2 are left
+    assert 1 <= x(exchange) <= 2
+    assert exchange.pool.restarts == 0
+
+
+def test_gossip_goes_on_when_a_learner_dies(learners, tmp_path):
+    exchange = learners("gossip", 3, deaths={0: {2: tmp_path / "died"}})
+    counts = {0: 0, 1: 0, 2: 0}
+    while min(counts.values()) < 4:
+        for number in exchange.step().reports:
+            counts[number] += 1
+    assert exchange.pool.restarts_of == {0: 1}
+
+
+def test_too_few_learners_are_refused(learners):
+    with pytest.raises(UserError, match=r"fleet\.merge: 'gossip'.* at least 2 learners, not 1"):
+        learners("gossip", 1)
