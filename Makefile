@@ -93,9 +93,9 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml packages/troupe-nrp/pyproject.
 # requirements/dev.txt
 $(NEST_MPI)/.built: | $(BIN)/python
 	@command -v mpicxx >/dev/null && command -v mpirun >/dev/null && command -v cmake >/dev/null || \
-		{ echo "NEST with MPI needs: apt-get install g++ cmake openmpi-bin libopenmpi-dev libgsl-dev libltdl-dev libboost-dev" >&2; exit 1; }
+		{ echo "NEST with MPI needs: apt-get install g++ cmake openmpi-bin libopenmpi-dev libgsl-dev libltdl-dev" >&2; exit 1; }
 	$(BIN)/python -m venv $(NEST_MPI)
-	@echo "Building NEST with MPI in $(NEST_MPI) (once; about ten minutes) ..."
+	@echo "Building NEST with MPI in $(NEST_MPI) (once; about a quarter of an hour) ..."
 	CMAKE_BUILD_PARALLEL_LEVEL=2 $(NEST_MPI)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--no-cache-dir --no-binary nest-simulator --config-settings=cmake.define.with-mpi=ON mpi4py docopt \
 		"nest-simulator[server]$$(sed -n 's/^nest-simulator\(==[0-9.]*\).*/\1/p' requirements/dev.txt)"

@@ -274,9 +274,9 @@ def test_a_run_that_cannot_be_copied_is_kept_here_and_goes_on_from_that(
 
     local = local_of(url)
     with pytest.raises(TroupeError, match=f"All of the run is in '{local}'") as failure:
-        train(url, small(), report=cut)
+        train(url, small(steps=2048), report=cut)
     assert failure.value.exit_code == 1
-    assert int(RunDirectory.open(local).latest_checkpoint().name) == 1024
+    assert int(RunDirectory.open(local).latest_checkpoint().name) == 2048
     shared.unlink()
     train(url, small(steps=2048), resume=True)
     assert not local.exists()
@@ -303,7 +303,7 @@ def test_what_waits_here_is_not_mixed_with_another_run(small, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("s4://bucket/run", "unknown protocol 's4'. Did you mean 's3'"),
+        ("s4://bucket/run", "unknown protocol 's4'. Valid: abfs, "),
         ("file:///proc/run", "'file:///proc/run' cannot be written: "),
         ("memory://", "give the URL of a directory"),
         ("memory://a/../b", "give the URL of a directory"),
@@ -316,9 +316,9 @@ def test_places_that_cannot_be_are_refused_before_anything_starts(place, message
 
 
 def test_a_bucket_that_is_not_there_is_refused(s3):
-    with pytest.raises(UserError, match="'s3://no-such/run' cannot be written: .*bucket"):
+    with pytest.raises(UserError, match=r"'s3://no-such/run' cannot be written: .*bucket"):
         opened("s3://no-such/run").__enter__()
-    with pytest.raises(UserError, match="there is no run at"):
+    with pytest.raises(UserError, match=r"'s3://no-such/run' cannot be read: .*bucket"):
         fetched("s3://no-such/run").__enter__()
 
 
@@ -330,11 +330,15 @@ def test_credentials_that_are_not_there_are_named(s3, monkeypatch):
         opened(f"{s3}/run").__enter__()
 
 
-def test_a_protocol_that_is_not_installed_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.delitem(fsspec.registry, "s3", raising=False)
-    with pytest.raises(UserError, match=r"pip install 'troupe\[s3\]'"):
-        Storage("s3://bucket/run")
+def test_a_protocol_that_is_not_installed_names_the_extra():
+    program = (
+        "import sys; sys.modules['s3fs'] = None\n"
+        "from troupe.fleet.storage import Storage; Storage('s3://bucket/run')"
+    )
+    failed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "UserError: 's3://bucket/run' cannot be reached: pip install 'troupe[s3]'." in (
+        failed.stderr
+    )
 
 
 def test_passwords_are_not_shown():
@@ -344,6 +348,7 @@ def test_passwords_are_not_shown():
     assert shown(Path("runs/a")) == "runs/a"
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_brought_back_from_storage_exactly(small, tmp_path, s3, another_machine):
     experiment = tmp_path / "long.yaml"
     settings = small("fleet.checkpoint_every=200ms", steps=40_960)
@@ -351,9 +356,11 @@ def test_a_killed_run_is_brought_back_from_storage_exactly(small, tmp_path, s3, 
     url = f"{s3}/run"
     command = [sys.executable, "-m", "troupe", "train", str(experiment), "--out", url]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: any(n.endswith("checkpoint.json") for n in Storage(url).files()))
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    try:
+        wait_until(lambda: any(n.endswith("checkpoint.json") for n in Storage(url).files()))
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
     another_machine()
     train(url, settings, resume=True)
     run_training(settings, tmp_path / "calm")
@@ -371,7 +378,7 @@ def test_commands_take_urls(
     url = f"file://{tmp_path}/shared/run"
     code, out, err = troupe("train", "scara-reach", *SET, "--out", url)
     assert code == 0, err
-    assert f"report: {url}/report.html" in out
+    assert f"report: {url}/report.html" in err.replace("\n", "")
     assert (tmp_path / "shared/run/report.html").is_file()
     code, out, err = troupe("train", "--resume", url, "--set", "steps=1024", "--json")
     assert code == 0, err

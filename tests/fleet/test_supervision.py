@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,3 +98,65 @@ def test_a_killed_training_process_goes_on_by_itself_bitwise(small, long, tmp_pa
     assert json.loads(out)["dropped_steps"] == 0
     assert status(run)["process"] != first["process"]
     assert_same_run(tmp_path / "calm", run)
+
+
+@pytest.mark.parametrize("program", ["gcs_server", "raylet"])
+def test_a_run_whose_ray_dies_goes_on_by_itself_bitwise(small, long, tmp_path, program):
+    run_training(small(steps=4096), tmp_path / "calm")
+    run = tmp_path / "storm"
+    with supervised(long("fleet.workers=2"), run) as supervisor:
+        first = until(lambda: status(run)["steps"] > 1024 and status(run))
+        (head,) = [
+            process
+            for process, args in descendants(first["process"]).items()
+            if args.split()[0].endswith(f"/{program}")
+        ]
+        os.kill(head, signal.SIGKILL)
+        began_again = until(lambda: status(run)["process"] != first["process"] and status(run))
+        assert began_again["arrived"] >= first["arrived"]
+        code, _, errors = ended(supervisor)
+    assert code == 0, errors
+    assert_same_run(tmp_path / "calm", run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_reaches_the_run_and_leaves_no_process(long, tmp_path, number):
+    run = tmp_path / "run"
+    with supervised(long("fleet.workers=2", steps=10**7), run) as supervisor:
+        until(lambda: status(run)["steps"])
+        below = descendants(supervisor.pid)
+        supervisor.send_signal(number)
+        code, _, errors = ended(supervisor)
+    assert code == 130, errors
+    assert f"troupe train --resume {run}" in errors
+    running = descendants(1).keys() | descendants(os.getpid()).keys()
+    assert not below.keys() & running
+    assert json.loads((run / "summary.json").read_text())["stop_reason"] == "interrupted"
+
+
+def test_no_process_outlives_a_killed_training_process(long, tmp_path):
+    run = tmp_path / "run"
+    with supervised(long("fleet.workers=2", steps=10**7), run) as supervisor:
+        first = until(lambda: status(run)["steps"] and status(run)["process"])
+        below = descendants(first).keys()
+        assert len(below) > 4
+        os.kill(first, signal.SIGKILL)
+        until(lambda: status(run)["process"] != first)
+        assert not below & (descendants(1).keys() | descendants(os.getpid()).keys())
+        supervisor.send_signal(signal.SIGTERM)
+        assert ended(supervisor)[0] == 130
+
+
+def test_what_the_user_got_wrong_ends_at_once(tmp_path):
+    lines: list[str] = []
+    assert supervise(["train", "no-such-experiment"], [], tmp_path / "run", lines.append) == 2
+    assert lines == []
+
+
+def test_a_run_that_dies_again_and_again_is_given_up(tmp_path, monkeypatch):
+    lines: list[str] = []
+    monkeypatch.setattr("sys.executable", shutil.which("false"))
+    assert supervise(["train"], [], tmp_path / "run", lines.append) == 1
+    assert lines[0] == "died of an error (exit status 1) at step 0; goes on from there"
+    assert lines[-1] == "died 4 times in a row at step 0: giving up"
+    assert len(lines) == 4

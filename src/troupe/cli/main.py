@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from troupe import __version__
+from troupe.cli.chaos import chaos
 from troupe.cli.compare import compare
 from troupe.cli.doctor import doctor
 from troupe.cli.engine_server import engine_server
@@ -56,6 +57,7 @@ app.command()(train)
 app.command()(run)
 app.command()(replay)
 app.command()(plan)
+app.command()(chaos)
 app.command()(evaluate)
 app.command()(report)
 app.command()(compare)

@@ -8,6 +8,8 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from troupe import __version__
+from troupe.core.errors import UserError
 from troupe.experiments.load import Description, build_experiment
 from troupe.experiments.simulation import Simulation
 from troupe.fleet.sampler import Sample, Sampler
@@ -28,6 +30,7 @@ class Actor:
         first_instance: int,
         num_instances: int,
         slowdown: float = 1.0,
+        version: str = __version__,
     ) -> None:
         """Build the simulation of the range.
 
@@ -36,7 +39,16 @@ class Actor:
             first_instance: global id of the first instance.
             num_instances: how many.
             slowdown: factor on the engines' declared step time.
+            version: of Troupe, where the learner runs.
+
+        Raises:
+            UserError: if this machine has another version of Troupe.
         """
+        if version != __version__:
+            raise UserError(
+                f"machine '{socket.gethostname()}' has Troupe {__version__}, "
+                f"and the learner's Troupe {version}"
+            )
         threadpool_limits(1)
         experiment = build_experiment(description)
         self._seed = experiment.seed

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
 import ray
-from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
+from ray.exceptions import GetTimeoutError, ObjectLostError, OutOfMemoryError, RayActorError
 
+from troupe import __version__
 from troupe.core.errors import TroupeError, UserError
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import specs
@@ -18,6 +19,7 @@ from troupe.fleet.actor import CONTROL, Actor
 from troupe.fleet.cluster import connect
 from troupe.fleet.division import Snapshot, check_division, divide, join_snapshots, split_snapshot
 from troupe.fleet.journal import Arrival
+from troupe.fleet.nodes import check_versions, num_places, share_of_cores
 
 MAX_RESTARTS_IN_A_ROW = 5
 PLACED_WITHIN_S = 25.0
@@ -39,6 +41,7 @@ class Actors:
         handles: of the actors, for calls.
         snapshots: from which each actor would go on, were it replaced.
         restarts: how often each actor died and was replaced.
+        notices: lines for the run's log.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -46,7 +49,8 @@ class Actors:
 
         Raises:
             UserError: if anything is wrong with the experiment, there are more workers than
-                instances, the address does not answer, or the cluster has no place for them.
+                instances, the address does not answer, or the cluster has no place for them or
+                another version of Troupe.
         """
         fleet = experiment.fleet
         check_division(fleet)
@@ -58,7 +62,13 @@ class Actors:
         self._restarts_in_a_row = [0] * fleet.workers
         self._description = experiment.resolved()
         self._slow_workers = fleet.slow_workers
-        self._share = _share_of_cores(fleet.workers)
+        self.notices: list[str] = []
+        self._starts: dict[int, Any] = {}
+        self._timers: dict[int, threading.Timer] = {}
+        self._unplaced: set[int] = set()
+        if not self._started_ray:
+            check_versions()
+        self._share = share_of_cores(fleet.workers)
         self._wait_for_places(fleet.workers)
         options: dict[str, Any] = {
             "num_cpus": self._share,
@@ -127,14 +137,18 @@ class Actors:
         self._restarts_in_a_row[worker] += 1
         if self._restarts_in_a_row[worker] > MAX_RESTARTS_IN_A_ROW:
             raise TroupeError(
-                f"worker {worker} died {MAX_RESTARTS_IN_A_ROW} times in a row at the same steps."
+                f"worker {worker} died {MAX_RESTARTS_IN_A_ROW} times in a row at the same steps"
+                f"{self._reason(worker)}."
             )
         ray.kill(self.handles[worker])
-        self.handles[worker] = self._new_actor(worker)
-        self.handles[worker].start.remote(self._noise_size, self.snapshots[worker])
+        self.handles[worker] = handle = self._new_actor(worker, self._cores_left(worker))
+        self._starts[worker] = handle.start.remote(self._noise_size, self.snapshots[worker])
+        self._watch(worker)
 
     def close(self) -> None:
         """End the actors, and Ray if it was started here."""
+        for timer in self._timers.values():
+            timer.cancel()
         for handle in self.handles:
             ray.kill(handle)
         self.handles = []
@@ -142,12 +156,57 @@ class Actors:
             ray.shutdown()
             self._started_ray = False
 
-    def _new_actor(self, worker: int) -> Any:
+    def _new_actor(self, worker: int, cores: float | None = None) -> Any:
         first, last = self.ranges[worker]
         slowdown = self._slow_workers.get(worker, 1.0)
-        actor: Any = self._actor_class.remote(self._description, first, last - first, slowdown)
+        actor_class = self._actor_class
+        if cores is not None:
+            actor_class = actor_class.options(num_cpus=cores)
+        actor: Any = actor_class.remote(
+            self._description, first, last - first, slowdown, __version__
+        )
         self._processes[worker] = actor.process.options(concurrency_group=CONTROL).remote()
         return actor
+
+    def _cores_left(self, worker: int) -> float:
+        """Return how many cores an actor is to ask for that replaces another.
+
+        If the machines that are left have no place for all, it shares the cores of others.
+        """
+        if worker not in self._unplaced and num_places(self._share) >= len(self.ranges):
+            return self._share
+        self._unplaced.discard(worker)
+        self.notices.append(
+            f"worker {worker} has no cores of its own any more: the cluster has too few left"
+        )
+        return 0.0
+
+    def _watch(self, worker: int) -> None:
+        """Begin to wait for a place for an actor, and let it share others' cores if none comes."""
+        handle, start = self.handles[worker], self._starts[worker]
+
+        def end_if_waiting() -> None:
+            is_waiting = not ray.wait([start], timeout=0, fetch_local=False)[0]
+            if is_waiting and _free_cores() < self._share and handle is self.handles[worker]:
+                # whoever waits for it finds it dead, and replaces it
+                self._unplaced.add(worker)
+                ray.kill(handle)
+
+        if previous := self._timers.get(worker):
+            previous.cancel()
+        self._timers[worker] = timer = threading.Timer(PLACED_WITHIN_S, end_if_waiting)
+        timer.daemon = True
+        timer.start()
+
+    def _reason(self, worker: int) -> str:
+        """Return what an actor died of, if that was at its start."""
+        try:
+            ray.get(self._starts[worker], timeout=0)
+        except RayActorError as error:
+            return f": {str(error).strip().splitlines()[-1].strip()}"
+        except (KeyError, GetTimeoutError, *LOST):
+            pass
+        return ""
 
     def _wait_for_places(self, workers: int) -> None:
         """Wait until the cluster has places for all actors: others may be about to leave."""
@@ -173,10 +232,3 @@ class Actors:
 
 def _free_cores() -> float:
     return float(ray.available_resources().get("CPU", 0.0))
-
-
-def _share_of_cores(workers: int) -> float:
-    """Return how many of the cluster's cores to ask for, so that all workers have a place."""
-    cores = float(ray.cluster_resources().get("CPU", 1))
-    # Ray counts in units of 0.0001
-    return min(1.0, math.floor(1e4 * cores / workers) / 1e4)

@@ -9,6 +9,7 @@ import platform
 import shutil
 import socket
 import subprocess
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -293,6 +294,7 @@ def provenance(seed: int) -> dict[str, Any]:
         except PackageNotFoundError:
             continue
     return {
+        "run": uuid.uuid4().hex,
         "troupe": version("troupe"),
         "python": platform.python_version(),
         "platform": platform.platform(),

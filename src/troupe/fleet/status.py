@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -45,5 +46,17 @@ class StatusFile:
             self._write()
 
     def _write(self) -> None:
-        own = {"process": os.getpid(), "host": socket.gethostname()}
+        own = {"process": os.getpid(), "host": socket.gethostname(), "nodes": _nodes()}
         self._run.write_json(STATUS, {**own, **self._look()})
+
+
+def _nodes() -> list[dict[str, Any]]:
+    """Return the process of the Ray node that this process started, if it did."""
+    if "ray" not in sys.modules:
+        return []
+    from ray._private import worker
+
+    node: Any = worker._global_node
+    raylets = node.all_processes.get("raylet", []) if node is not None else []
+    host = socket.gethostname()
+    return [{"node": i, "host": host, "process": r.process.pid} for i, r in enumerate(raylets)]

@@ -151,6 +151,7 @@ class Training:
                 if self._is_promising() and self._is_learned(policy):
                     self.progress.mark_learned(self.experiment.fleet.instances)
                 if time.monotonic() > checkpoint_due or journal.is_long:
+                    recorder.flush()  # a run that goes on from here has all that came before
                     self._write_checkpoint(run)
                     checkpoint_due = time.monotonic() + checkpoint_every_s
             for rest in self._workers.settle():

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
 
-from troupe.core.errors import TroupeError
+from troupe.core.errors import TroupeError, UserError
 from troupe.fleet.actors import LOST
 from troupe.fleet.peers.local import Arrays, MakeLocalModel, of_others
 from troupe.fleet.peers.process import Peer
 
 MAX_LOSSES_IN_A_ROW = 5
+PLACED_WITHIN_S = 25.0
+ROUNDING = 1e-3
+"""Of the number of places, which Ray counts in parts of a core."""
 
 
 class Pool:
@@ -28,13 +32,16 @@ class Pool:
         states: the last known state of each learner.
     """
 
-    def __init__(self, make: MakeLocalModel, numbers: Iterable[int], processes: int) -> None:
+    def __init__(self, make: MakeLocalModel, numbers: Sequence[int], processes: int) -> None:
         """Let learners start; `admit` waits for the first ones.
 
         Args:
             make: makes local models.
             numbers: of the learners.
             processes: that share the cluster's cores, these learners among them.
+
+        Raises:
+            UserError: if the cluster has no place for them.
         """
         self.make = make
         self.restarts_of: dict[int, int] = {}
@@ -48,6 +55,7 @@ class Pool:
         self._ready: dict[int, Any] = {}
         self._joining: dict[int, tuple[Any, Any]] = {}
         self._losses: dict[int, int] = {}
+        _wait_for_places(options["num_cpus"], len(numbers))
         for number in numbers:
             self.add(number)
 
@@ -155,6 +163,19 @@ def share_of_cores(processes: int) -> float:
     cores = float(ray.cluster_resources().get("CPU", 1))
     # Ray counts in units of 0.0001
     return min(1.0, math.floor(1e4 * cores / processes) / 1e4)
+
+
+def _wait_for_places(share: float, learners: int) -> None:
+    """Wait until the cluster has places for all: others may be about to leave."""
+    deadline = time.monotonic() + PLACED_WITHIN_S
+    while (free := float(ray.available_resources().get("CPU", 0.0))) / share < learners - ROUNDING:
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"fleet.learners: there is a place for {int(free / share)} of {learners} learners: "
+                f"each takes {share:g} cores, and {free:g} have been free for "
+                f"{PLACED_WITHIN_S:g} s."
+            )
+        time.sleep(0.1)
 
 
 def call(actors: Mapping[int, Any], send: Callable[[Any], Any]) -> dict[int, Any]:
