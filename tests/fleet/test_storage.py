@@ -20,7 +20,8 @@ from tests.fleet.test_training import assert_same_run
 from troupe.core import TroupeError, UserError
 from troupe.fleet import mirror
 from troupe.fleet.launch import run_training
-from troupe.fleet.mirror import Mirror, fetched, opened
+from troupe.fleet.mirror import Mirror
+from troupe.fleet.remote_runs import fetched, opened
 from troupe.fleet.runs import RunDirectory, read_checkpoint
 from troupe.fleet.storage import Storage, local_of, shown, shown_url
 from troupe.fleet.training import Training
@@ -186,7 +187,7 @@ def test_copying_that_ends_anywhere_leaves_a_whole_checkpoint(small, tmp_path):
     shutil.copytree(shared, before)
     found = []
     with opened(url, resume=True) as local:
-        known = mirror._states(local)
+        known = mirror.file_states(local)
         run_training(small(steps=1024), local, resume=True)
         for left in range(100):
             shutil.rmtree(shared)

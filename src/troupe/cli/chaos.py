@@ -66,13 +66,12 @@ def chaos(
         for run in ("calm", "storm"):
             check_output(place / run, force=force)
         check_experiment(experiment)
-    quietly = as_json or not console.is_terminal
     found = run_chaos(
         experiment,
         blows,
         place,
         duration_s=duration_s,
-        report=(lambda line: None) if quietly else console.print,
+        report=(lambda line: None) if as_json else console.print,
     )
     if as_json:
         print_json(found)
@@ -120,7 +119,8 @@ def _seconds(text: str, option: str) -> float:
 def _print(found: dict[str, Any]) -> None:
     steps, returns = found["steps"], found["return"]
     table = Table(f"{found['experiment']} in a storm", "")
-    table.add_row("kills", ", ".join(f"{n} × {part}" for part, n in found["kills"].items()))
+    kills = ", ".join(f"{n} × {part}" for part, n in found["kills"].items())
+    table.add_row("kills", f"{kills}; {found['missed']} more found nothing to kill")
     table.add_row("steps learned from", f"{steps['learned']:,}")
     table.add_row("steps that arrived, lost", f"{steps['acknowledged_lost']:,}")
     table.add_row("steps sampled again", f"{steps['sampled_again']:,}")

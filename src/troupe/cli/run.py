@@ -66,7 +66,7 @@ def run(
         print_description(experiment.resolved(), as_json)
         return
     from troupe.fleet.closed_loop import run_loop
-    from troupe.fleet.mirror import opened
+    from troupe.fleet.remote_runs import opened
     from troupe.fleet.storage import shown
 
     with opened(out or new_run_path(experiment.name), force=force) as path:

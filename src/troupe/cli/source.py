@@ -38,7 +38,7 @@ def new_run_path(name: str) -> Path:
 @contextmanager
 def directories(places: list[str]) -> Iterator[list[Path]]:
     """Give directories on this machine with the runs and sweeps at paths and URLs, to read."""
-    from troupe.fleet.mirror import fetched
+    from troupe.fleet.remote_runs import fetched
 
     with ExitStack() as stack:
         yield [stack.enter_context(fetched(place)) for place in places]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,7 +58,7 @@ def train(
     given = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
     if resume is not None and (out is not None or force):
         raise UserError("--resume goes on in its own directory: leave out --out and --force.")
-    from troupe.fleet.mirror import opened
+    from troupe.fleet.remote_runs import opened
     from troupe.fleet.storage import local_of
 
     named, is_resumed = resume or out, resume is not None
@@ -73,7 +73,8 @@ def train(
         default = str(first.get("name")) if names == [""] else f"{first.get('name')}-sweep"
         place = Place(path or new_run_path(default), force, is_resumed)
         if supervised and not dry_run:
-            _supervise(replace(place, path=local_of(named or place.path)), price_per_hour, as_json)
+            local = local_of(named or place.path)
+            _supervise(place, str(named or place.path), local, price_per_hour, as_json)
         elif names == [""]:
             _train_one(first, place, dry_run, price_per_hour, as_json)
         else:
@@ -95,18 +96,28 @@ class Place:
     resume: bool
 
 
-def _supervise(place: Place, price_per_hour: float | None, as_json: bool) -> None:
-    """Run this command again in a process of its own, as often as it takes."""
+def _supervise(
+    place: Place, named: str, local: Path, price_per_hour: float | None, as_json: bool
+) -> None:
+    """Run this command again in a process of its own, as often as it takes.
+
+    Args:
+        place: where to write.
+        named: that place, as a path or URL.
+        local: where it is on this machine while it is written.
+        price_per_hour: for the report.
+        as_json: what to print.
+    """
     from troupe.fleet.supervision import supervise
 
     options = ["--json"] if as_json else []
     if price_per_hour is not None:
         options += ["--price-per-hour", str(price_per_hour)]
     first = [argument for argument in sys.argv[1:] if argument != "--supervise"]
-    if not place.resume and "--out" not in first:
-        first += ["--out", str(place.path)]
-    again = ["train", "--resume", str(place.path), *options]
-    raise typer.Exit(supervise(first, again, place.path, report=console.print))
+    if not place.resume:
+        first += ["--out", named]  # if it was given already, the same again
+    again = ["train", "--resume", named, *options]
+    raise typer.Exit(supervise(first, again, local, report=console.print))
 
 
 def _train_one(

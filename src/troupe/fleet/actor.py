@@ -54,6 +54,7 @@ class Actor:
         self._seed = experiment.seed
         self._update = experiment.fleet.acting_update
         self._cut_until = -1
+        self._sampler: Sampler | None = None
         self._simulation = Simulation(
             experiment,
             num_instances,
@@ -69,10 +70,11 @@ class Actor:
 
     def start(self, noise_size: int, snapshot: Snapshot | None = None) -> Snapshot:
         """Begin the first episodes, or go on from a snapshot; return the present one."""
-        self._sampler = Sampler(self._simulation, self._seed, noise_size, self._update)
+        sampler = Sampler(self._simulation, self._seed, noise_size, self._update)
         if snapshot is not None:
-            self._sampler.restore(snapshot)
-        return self._sampler.snapshot()
+            sampler.restore(snapshot)
+        self._sampler = sampler
+        return sampler.snapshot()
 
     def sample(
         self, policy: MlpPolicy, num_steps: int, call: int = 0
@@ -84,17 +86,20 @@ class Actor:
             num_steps: of each instance, unless `cut` ends the fragment earlier.
             call: the request's number, which grows from one to the next.
         """
+        sampler = self._sampler
+        assert sampler is not None, "an actor is started before it samples"
         if call <= self._cut_until:
-            return None, self._sampler.snapshot()
-        newest = self._sampler.policies.newest
+            return None, sampler.snapshot()
+        newest = sampler.policies.newest
         if newest is None or policy.version >= newest.version:
-            self._sampler.policies.newest = policy
-        sample = self._sampler.sample(num_steps, is_cut=lambda: call <= self._cut_until)
-        return sample, self._sampler.snapshot()
+            sampler.policies.newest = policy
+        sample = sampler.sample(num_steps, is_cut=lambda: call <= self._cut_until)
+        return sample, sampler.snapshot()
 
     def adopt(self, policy: MlpPolicy) -> None:
-        """Take a newer policy, also while sampling."""
-        self._sampler.policies.newest = policy
+        """Take a newer policy, also while sampling; an actor that starts gets one with `sample`."""
+        if self._sampler is not None:
+            self._sampler.policies.newest = policy
 
     def cut(self, call: int) -> None:
         """End the fragment that is being sampled after its present step, up to a request."""

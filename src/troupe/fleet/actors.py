@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -16,13 +16,14 @@ from troupe.core.errors import TroupeError, UserError
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import specs
 from troupe.fleet.actor import CONTROL, Actor
-from troupe.fleet.cluster import connect
+from troupe.fleet.cluster import check_address, connect
 from troupe.fleet.division import Snapshot, check_division, divide, join_snapshots, split_snapshot
 from troupe.fleet.journal import Arrival
 from troupe.fleet.nodes import check_versions, num_places, share_of_cores
 
 MAX_RESTARTS_IN_A_ROW = 5
 PLACED_WITHIN_S = 25.0
+LOOK_EVERY_S = 2.0
 ROUNDING = 1e-3
 """Of the number of places, which Ray counts in parts of a core."""
 
@@ -66,7 +67,7 @@ class Actors:
         self._starts: dict[int, Any] = {}
         self._timers: dict[int, threading.Timer] = {}
         self._unplaced: set[int] = set()
-        if not self._started_ray:
+        if not (self._started_ray and check_address(fleet.address) == "local"):
             check_versions()
         self._share = share_of_cores(fleet.workers)
         self._wait_for_places(fleet.workers)
@@ -141,9 +142,11 @@ class Actors:
                 f"{self._reason(worker)}."
             )
         ray.kill(self.handles[worker])
-        self.handles[worker] = handle = self._new_actor(worker, self._cores_left(worker))
+        cores = self._cores_left(worker)
+        self.handles[worker] = handle = self._new_actor(worker, cores)
         self._starts[worker] = handle.start.remote(self._noise_size, self.snapshots[worker])
-        self._watch(worker)
+        if cores:
+            self._watch(worker)
 
     def close(self) -> None:
         """End the actors, and Ray if it was started here."""
@@ -184,17 +187,23 @@ class Actors:
     def _watch(self, worker: int) -> None:
         """Begin to wait for a place for an actor, and let it share others' cores if none comes."""
         handle, start = self.handles[worker], self._starts[worker]
+        deadline = time.monotonic() + PLACED_WITHIN_S
 
-        def end_if_waiting() -> None:
-            is_waiting = not ray.wait([start], timeout=0, fetch_local=False)[0]
-            if is_waiting and _free_cores() < self._share and handle is self.handles[worker]:
+        def look() -> None:
+            if handle is not self.handles[worker] or ray.wait([start], timeout=0)[0]:
+                return
+            is_late = time.monotonic() > deadline and _free_cores() < self._share
+            if is_late or num_places(self._share) < len(self.ranges):
                 # whoever waits for it finds it dead, and replaces it
                 self._unplaced.add(worker)
                 ray.kill(handle)
+            else:
+                self._look_later(worker, look)
 
-        if previous := self._timers.get(worker):
-            previous.cancel()
-        self._timers[worker] = timer = threading.Timer(PLACED_WITHIN_S, end_if_waiting)
+        self._look_later(worker, look)
+
+    def _look_later(self, worker: int, look: Callable[[], None]) -> None:
+        self._timers[worker] = timer = threading.Timer(LOOK_EVERY_S, look)
         timer.daemon = True
         timer.start()
 

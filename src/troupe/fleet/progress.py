@@ -66,9 +66,9 @@ class Progress:
                 kept = [*self.recent.get(name, []), *values.tolist()]
                 self.recent[name] = kept[-RECENT:]
 
-    def mean(self, name: str) -> float:
+    def mean(self, name: str, num_episodes: int = RECENT) -> float:
         """Return the mean of a figure over the last episodes; NaN before the first ended."""
-        values = self.recent.get(name)
+        values = self.recent.get(name, [])[-num_episodes:]
         return float(np.mean(values)) if values else float("nan")
 
     def mark_learned(self, num_instances: int) -> None:

@@ -112,6 +112,8 @@ class Storage:
     def put(self, file: Path, name: str) -> None:
         """Copy a file of this machine to the directory, where it appears whole."""
         path = self._path(name)
+        if not file.is_file():
+            raise FileNotFoundError(str(file))
         if self._protocol in OBJECT_STORES:
             self._files.put_file(str(file), path)
             return

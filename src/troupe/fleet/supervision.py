@@ -14,6 +14,7 @@ from types import FrameType
 
 from troupe.fleet.journal import Journal
 from troupe.fleet.runs import RunDirectory
+from troupe.fleet.sweep import SWEEP_FILE
 
 DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 RESTARTS_WITHOUT_PROGRESS = 3
@@ -39,7 +40,7 @@ def supervise(
         out: the run directory that both name.
         report: called with a line for each restart.
     """
-    arguments, deaths, reached = first, 0, _reached(out)
+    arguments, deaths, reached, replaced = first, 0, _reached(out), _begun(out)
     while True:
         child = _Child([sys.executable, "-m", "troupe", *arguments])
         status = child.wait()
@@ -54,7 +55,7 @@ def supervise(
             report(f"died {deaths} times in a row at step {reached}: giving up")
             return FAILED
         report(f"died of {_described(status)} at step {reached}; goes on from there")
-        if (out / "config.yaml").is_file():
+        if _begun(out) not in (None, replaced):
             arguments = again
 
 
@@ -108,6 +109,15 @@ def _session(leader: int) -> list[int]:
             if os.getsid(process) == leader:
                 found.append(process)
     return found
+
+
+def _begun(out: Path) -> tuple[int, int] | None:
+    """Return by what to know a run, or sweep, that has begun in a directory; None before."""
+    for marker in ("config.yaml", SWEEP_FILE):
+        with suppress(FileNotFoundError):
+            found = (out / marker).stat()
+            return found.st_ino, found.st_mtime_ns
+    return None
 
 
 def _reached(out: Path) -> int:

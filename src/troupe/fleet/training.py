@@ -252,7 +252,7 @@ class Training:
         every = self.experiment.evaluation.attempts_every
         if self._evaluator is None or progress.learned or progress.updates % every:
             return False
-        return progress.mean("success") >= PROMISING
+        return progress.mean("success", LEARNED_EPISODES) >= PROMISING
 
     def _is_learned(self, policy: MlpPolicy) -> bool:
         assert self._evaluator is not None

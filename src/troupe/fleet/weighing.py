@@ -32,7 +32,7 @@ class Weigher:
         """Begin without any history."""
         self._weighting = build_weighting(settings.weighting, experiment.seed)
         self._episode_steps = experiment.max_episode_steps
-        self.is_uniform = isinstance(self._weighting, Uniform)
+        self.is_uniform = isinstance(self._weighting, Uniform) or not settings.weighs_fragments
         self.alarm: str | None = None
 
     def weigh(

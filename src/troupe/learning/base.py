@@ -99,6 +99,8 @@ class LearnerSettings(Settings):
     """
 
     has_priorities: ClassVar[bool] = True
+    weighs_fragments: ClassVar[bool] = True
+    """Whether the weighting is of what is sampled; else it is of what is drawn from a replay."""
 
     type: str
     batch: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from troupe.core.errors import UserError
 from troupe.core.goals import Goals
 from troupe.core.seeding import Generator
 from troupe.episodes import Fragment
+from troupe.learning import alignment
 from troupe.learning.her import Hindsight
 from troupe.learning.normalisation import Running
 from troupe.learning.replay import SUFFIX, Drawn, Replay, ReplayWriter
@@ -157,6 +158,12 @@ class SAC:
             every |= _named(name, network)
         every |= _named("observations", state.observations._asdict())
         return {name: np.array(array) for name, array in every.items()}
+
+    def aligned(
+        self, models: Sequence[Mapping[str, npt.NDArray[Any]]]
+    ) -> list[dict[str, npt.NDArray[Any]]]:
+        """Return several learners' `parameters` relative to the same moments."""
+        return alignment.aligned(models)
 
     def adopt(self, parameters: Mapping[str, npt.NDArray[Any]]) -> None:
         """Replace what `parameters` returns; optimisers and replay stay."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -45,6 +45,8 @@ class SACSettings(LearnerSettings):
         initial_std: of the actions at first, before they are squashed into -1 .. 1.
         lag: 1 to sample while updating, 0 to do one after the other.
     """
+
+    weighs_fragments: ClassVar[bool] = False
 
     type: Literal["sac"] = "sac"
     batch: int = Field(64, ge=1)

@@ -53,6 +53,13 @@ def test_learners_divide_the_instances_and_their_models_are_merged(small, tmp_pa
 
 
 @pytest.mark.slow
+def test_actors_of_learners_change_nothing(small, tmp_path):
+    train(small(steps=1536), merge("average"), tmp_path / "alone")
+    train(small("fleet.workers=4", steps=1536), merge("average"), tmp_path / "actors")
+    assert_same_run(tmp_path / "alone", tmp_path / "actors")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", [merge("federated", every=1), merge("all-reduce"), merge("parameter-server")], ids=str
 )
@@ -81,5 +88,7 @@ def test_what_cannot_be_divided_is_refused(small):
         PeerTraining(small("fleet.instances=15"), 2, merge("average"))
     with pytest.raises(UserError, match=r"learner\.batch \(256\) must be a multiple of the 12 "):
         PeerTraining(small("fleet.instances=24"), 2, merge("average"))
+    with pytest.raises(UserError, match=r"fleet\.workers \(3\) must be a multiple of .* \(2\)"):
+        PeerTraining(small("fleet.workers=3"), 2, merge("average"))
     with pytest.raises(UserError, match=r"'krum' .* needs at least 5 learners, not 2"):
         PeerTraining(small(), 2, merge("krum"))

@@ -60,3 +60,11 @@ def test_too_few_learners_are_refused(name, values, least):
 def test_a_merge_that_does_not_exist_is_refused():
     with pytest.raises(UserError, match=r"fleet\.merge: unknown merge 'avg'.*Valid: all-reduce"):
         plugins.load("troupe.merges", "avg", "fleet.merge")
+
+
+def test_gradients_are_exchanged_at_each_update():
+    with pytest.raises(UserError, match=r"fleet\.merge\.every: .*less than or equal to 1, not 5"):
+        settings("all-reduce", every=5)
+    with pytest.raises(UserError, match=r"every: 5 updates alone .* valid: 1, or synchronous"):
+        settings("parameter-server", every=5)
+    assert settings("parameter-server", every=5, synchronous=False).every == 5

@@ -46,8 +46,10 @@ class Pool:
         self.make = make
         self.restarts_of: dict[int, int] = {}
         self.states: dict[int, Arrays] = {}
+        self._planned = frozenset(numbers)
+        self._share = share_of_cores(processes)
         options: dict[str, Any] = {
-            "num_cpus": share_of_cores(processes),
+            "num_cpus": self._share,
             "scheduling_strategy": "SPREAD",
             "concurrency_groups": {"answer": 1},
         }
@@ -55,7 +57,7 @@ class Pool:
         self._ready: dict[int, Any] = {}
         self._joining: dict[int, tuple[Any, Any]] = {}
         self._losses: dict[int, int] = {}
-        _wait_for_places(options["num_cpus"], len(numbers))
+        _wait_for_places(self._share, len(numbers))
         for number in numbers:
             self.add(number)
 
@@ -74,15 +76,21 @@ class Pool:
         state = self.states.get(number)
         if state is None and self.states:
             state = of_others(next(iter(self.states.values())))
-        actor = self._class.remote(self.make, number)
+        # one more than was planned for takes what is free
+        planned = number in self._planned
+        share = self._share if planned else min(self._share, free_cores())
+        actor = self._class.options(num_cpus=share).remote(self.make, number)
         self._joining[number] = actor, actor.start.remote(state)
 
     def restore(self, states: Mapping[int, Arrays]) -> None:
         """Let learners go on from states, before anything else is asked of them."""
         self.states = dict(states)
-        for number, (actor, _) in self._joining.items():
-            if number in states:
-                self._joining[number] = actor, actor.start.remote(states[number])
+        for number, state in states.items():
+            if number in self._ready:
+                self._ready[number].start.remote(state)
+            elif number in self._joining:
+                actor, _ = self._joining[number]
+                self._joining[number] = actor, actor.start.remote(state)
 
     def remove(self, number: int) -> None:
         """Let a learner go."""
@@ -165,10 +173,15 @@ def share_of_cores(processes: int) -> float:
     return min(1.0, math.floor(1e4 * cores / processes) / 1e4)
 
 
+def free_cores() -> float:
+    """Return how many of the cluster's cores nobody has asked for."""
+    return float(ray.available_resources().get("CPU", 0.0))
+
+
 def _wait_for_places(share: float, learners: int) -> None:
     """Wait until the cluster has places for all: others may be about to leave."""
     deadline = time.monotonic() + PLACED_WITHIN_S
-    while (free := float(ray.available_resources().get("CPU", 0.0))) / share < learners - ROUNDING:
+    while (free := free_cores()) / share < learners - ROUNDING:
         if time.monotonic() > deadline:
             raise UserError(
                 f"fleet.learners: there is a place for {int(free / share)} of {learners} learners: "

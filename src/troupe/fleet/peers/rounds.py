@@ -47,9 +47,9 @@ class Rounds:
         # who is new begins from the common model, as all do after a round
         shared = ray.put(self.parameters)
         admitted = self.pool.admit(everybody=self._is_new)
-        self._is_new = False
-        for actor in admitted.values():
+        for actor in (self.pool.actors if self._is_new else admitted).values():
             actor.adopt.remote(shared)
+        self._is_new = False
         # learn
         actors = self.pool.actors
         reports = self.pool.gather(call(actors, lambda actor: actor.improve.remote(self._every)))

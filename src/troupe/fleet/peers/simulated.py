@@ -17,6 +17,7 @@ from troupe.experiments.simulation import specs
 from troupe.fleet.actor import Actor
 from troupe.fleet.division import divide
 from troupe.fleet.peers.local import OWN, SERVER, Arrays, Improvement
+from troupe.fleet.peers.own_actors import OwnActors
 from troupe.fleet.sampler import Sample
 from troupe.fleet.weighing import Weigher
 from troupe.learning.base import LearnerSettings
@@ -40,6 +41,7 @@ class MakeSimulated:
         num_updates: of each learner in the run, for schedules.
         num_server_updates: of a parameter server.
         stepwise: whether updates are made together with others.
+        share: of a core, for each actor.
     """
 
     description: Description
@@ -47,6 +49,7 @@ class MakeSimulated:
     num_updates: int
     num_server_updates: int
     stepwise: bool
+    share: float = 1.0
 
     def __call__(self, number: int) -> SimulatedLearner:
         """Return the local model of a learner."""
@@ -77,7 +80,7 @@ class SimulatedLearner:
         self._number = number
         first, last = divide(experiment.fleet.instances, make.num_learners)[number]
         self._num_instances = last - first
-        self._actor = Actor(make.description, first, last - first)
+        self._actor = _actors(make, first, last, experiment.fleet.workers // make.num_learners)
         self._snapshot = self._actor.start(self._learner.policy().noise_size)
         self._weigher = Weigher(experiment, settings)
         self._progress = 1 / make.num_updates
@@ -200,6 +203,14 @@ class SimulatedLearner:
         return Improvement(sample.fragment.num_steps, figures, without_steps(sample))
 
 
+def _actors(make: MakeSimulated, first: int, last: int, workers: int) -> Actor | OwnActors:
+    """Return what steps a range of instances: this process, or actors of its own."""
+    if workers == 0:
+        return Actor(make.description, first, last - first)
+    ranges = [(first + begin, first + end) for begin, end in divide(last - first, workers)]
+    return OwnActors(make.description, ranges, make.share)
+
+
 def without_steps(sample: Sample) -> Sample:
     """Return a sample with of its fragment the rewards only: what is needed to count it."""
     arrays = {f.name: getattr(sample.fragment, f.name)[:0] for f in fields(Fragment)}
@@ -230,7 +241,18 @@ def check_learners(experiment: Experiment, learners: int) -> None:
         raise UserError(
             f"fleet.instances ({instances}) must be a multiple of fleet.learners ({learners})."
         )
+    workers = experiment.fleet.workers
+    if workers % learners:
+        raise UserError(
+            f"fleet.workers ({workers}) must be a multiple of fleet.learners ({learners}), or 0 "
+            "for learners that step their instances themselves."
+        )
     each = instances // learners
+    if workers // learners > each:
+        raise UserError(
+            f"fleet.workers: {workers} is more than there are instances to divide; "
+            f"valid: 0 to {instances} (fleet.instances)."
+        )
     if settings.batch % each:
         raise UserError(
             f"learner.batch ({settings.batch}) must be a multiple of the {each} instances that "

@@ -14,7 +14,9 @@ from troupe.core.time import NANOSECONDS
 from troupe.experiments.schema import Experiment
 from troupe.fleet.evaluation import LEARNED_EPISODES, Evaluator, is_learned
 from troupe.fleet.peers.exchange import Outcome
+from troupe.fleet.peers.local import SERVER
 from troupe.fleet.peers.open import open_exchange
+from troupe.fleet.peers.pool import share_of_cores
 from troupe.fleet.peers.process import Report
 from troupe.fleet.peers.simulated import MakeSimulated, check_learners, join_counted
 from troupe.fleet.progress import Progress
@@ -87,14 +89,17 @@ class PeerTraining:
         self._said: set[str] = set()
         self._evaluator: Evaluator | None = None
         self._counts = [{"steps": 0, "updates": 0, "ignored": 0} for _ in range(learners)]
-        make = _make(experiment, learners, merge, self.settings.batch)
-        # a learner that samples nothing, to check, to begin with, and to make policies of models
-        self._common = make(-1)
-        self._common.check(make.stepwise)
-        check_stop(experiment, self._common.metric_names)
         self._started_ray = connect(experiment.fleet.address)
+        processes = learners + experiment.fleet.workers
+        make = _make(experiment, learners, merge, share_of_cores(processes))
         try:
-            self._exchange = open_exchange(merge, make, self._common, learners, experiment.seed)
+            # samples nothing: to check, to begin with, and to make policies of models
+            self._common = make(SERVER)
+            self._common.check(make.stepwise)
+            check_stop(experiment, self._common.metric_names)
+            self._exchange = open_exchange(
+                merge, make, self._common, learners, experiment.seed, processes
+            )
             if experiment.evaluation.attempts_every and "success" in self._common.metric_names:
                 self._evaluator = Evaluator(experiment, LEARNED_EPISODES, num_threads=1)
             self._exchange.pool.admit(everybody=True)
@@ -250,8 +255,10 @@ class PeerTraining:
         self._saved_updates = self.progress.updates
 
 
-def _make(experiment: Experiment, learners: int, merge: MergeSettings, batch: int) -> MakeSimulated:
-    num_updates = -(-experiment.steps // (batch * learners))
+def _make(
+    experiment: Experiment, learners: int, merge: MergeSettings, share: float
+) -> MakeSimulated:
+    num_updates = -(-experiment.steps // (learner_settings(experiment).batch * learners))
     is_shared = getattr(merge, "synchronous", True)
     return MakeSimulated(
         description=experiment.resolved(),
@@ -259,6 +266,7 @@ def _make(experiment: Experiment, learners: int, merge: MergeSettings, batch: in
         num_updates=num_updates,
         num_server_updates=num_updates if is_shared else num_updates * learners,
         stepwise=merge.exchange in ("gradients", "server"),
+        share=share,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from troupe.learning.merging.average import Average
 from troupe.learning.merging.base import Exchange, MergeSettings
 
@@ -15,12 +17,13 @@ class AllReduceSettings(MergeSettings):
     normalisers have counted is averaged after each update.
 
     Attributes:
-        every: updates of a learner between two reports of figures.
+        every: always 1.
     """
 
     exchange: ClassVar[Exchange] = "gradients"
 
     type: Literal["all-reduce"] = "all-reduce"
+    every: int = Field(1, ge=1, le=1)
 
     def build(self, seed: int) -> Average:
         """Return what merges gradients, and the learners' normalisers."""
