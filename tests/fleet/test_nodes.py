@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray._raylet import AuthenticationTokenLoader, Config
 from ray.util import get_node_ip_address
 
 from tests.fleet.test_training import assert_same_run
@@ -57,7 +59,11 @@ class Node:
     def is_ready(self) -> bool:
         """Wait until it runs; on a busy machine Ray may give up, which is False."""
         assert self._process.stdout is not None
-        return any("Ray runtime started" in line for line in self._process.stdout)
+        for line in self._process.stdout:
+            if "Ray runtime started" in line:
+                return True
+            print(line, end="")
+        return False
 
     def kill(self) -> None:
         """Kill its raylet, with which all of its workers end."""
@@ -127,7 +133,19 @@ class Nodes:
 
 
 @pytest.fixture
-def nodes():
+def token(monkeypatch):
+    """A token of the test's own, by which Ray's processes know each other."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+    yield
+    monkeypatch.undo()
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+@pytest.fixture
+def nodes(token):
     made = Nodes()
     yield made
     made.end()

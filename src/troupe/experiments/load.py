@@ -136,6 +136,9 @@ def build_experiment(description: Mapping[str, Any]) -> Experiment:
     for section in ("task", "learner"):
         if values.get(section) is not None:
             values[section] = _typed(f"troupe.{section}s", values[section], section, directories)
+    if isinstance(fleet := values.get("fleet"), Mapping) and fleet.get("merge") is not None:
+        merged = _typed("troupe.merges", fleet["merge"], "fleet.merge", directories)
+        values["fleet"] = {**fleet, "merge": merged}
     return validated(Experiment, values, directories=directories)
 
 

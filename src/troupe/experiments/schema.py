@@ -39,6 +39,9 @@ class FleetSettings(Settings):
             ``asynchronous`` only.
         max_lag: policy versions that 95 % of the steps may be behind when they are learned from;
             workers whose steps come later get shorter fragments. ``asynchronous`` only.
+        learners: how many, each with a share of the instances and a model of its own.
+        merge: how their models become one; default with several learners: the average after each
+            update.
         slow_workers: factor on the engines' declared ``step_time``, by worker: ``{0: 10}`` makes
             worker 0 ten times slower.
         checkpoint_every: time of learning between two checkpoints, from which a run whose learner
@@ -52,8 +55,21 @@ class FleetSettings(Settings):
     fragment: int = Field(32, ge=1)
     update: PolicyUpdate = "immediate"
     max_lag: int = Field(4, ge=1)
+    learners: int = Field(1, ge=1)
+    merge: SerializeAsAny[Settings] | None = None
     slow_workers: dict[WorkerId, Factor] = {}
     checkpoint_every: Duration = nanoseconds(30_000_000_000)
+
+    @model_validator(mode="after")
+    def _check_learners(self) -> FleetSettings:
+        if self.learners > 1 and self.mode != "synchronous":
+            raise ValueError(
+                f"learners: {self.learners} learners each step their own share in mode "
+                f"'synchronous'; '{self.mode}' is for one"
+            )
+        if self.learners == 1 and self.merge is not None:
+            raise ValueError("merge: there is nothing to merge: learners is 1; valid: 2 or more")
+        return self
 
     @field_validator("slow_workers")
     @classmethod

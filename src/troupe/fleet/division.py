@@ -14,8 +14,11 @@ import numpy.typing as npt
 
 from troupe.core.errors import UserError
 from troupe.episodes import EpisodeTable, join_instances
-from troupe.experiments.schema import FleetSettings
+from troupe.experiments.schema import Experiment, FleetSettings
 from troupe.fleet.sampler import Sample
+from troupe.learning.base import LearnerSettings
+from troupe.learning.merging import MergeSettings
+from troupe.learning.merging.average import AverageSettings
 
 Snapshot = dict[str, npt.NDArray[Any]]
 Ranges = Sequence[tuple[int, int]]
@@ -43,6 +46,43 @@ def check_division(fleet: FleetSettings) -> None:
         raise UserError(
             f"fleet.workers: {fleet.workers} is more than there are instances to divide; "
             f"valid: 0 to {fleet.instances} (fleet.instances)."
+        )
+
+
+def merge_settings(fleet: FleetSettings) -> MergeSettings:
+    """Return how learners merge: by default the average after each update."""
+    return fleet.merge if isinstance(fleet.merge, MergeSettings) else AverageSettings()
+
+
+def check_learners(experiment: Experiment) -> None:
+    """Check that an experiment's instances and batches can be divided over its learners.
+
+    Raises:
+        UserError: if they cannot.
+    """
+    fleet, settings = experiment.fleet, experiment.learner
+    learners, instances, workers = fleet.learners, fleet.instances, fleet.workers
+    assert isinstance(settings, LearnerSettings)
+    merge_settings(fleet).check(learners)
+    if instances % learners:
+        raise UserError(
+            f"fleet.instances ({instances}) must be a multiple of fleet.learners ({learners})."
+        )
+    if workers % learners:
+        raise UserError(
+            f"fleet.workers ({workers}) must be a multiple of fleet.learners ({learners}), or 0 "
+            "for learners that step their instances themselves."
+        )
+    each = instances // learners
+    if workers // learners > each:
+        raise UserError(
+            f"fleet.workers: {workers} is more than there are instances to divide; "
+            f"valid: 0 to {instances} (fleet.instances)."
+        )
+    if settings.batch % each:
+        raise UserError(
+            f"learner.batch ({settings.batch}) must be a multiple of the {each} instances that "
+            f"each of {learners} learners has, e.g. {max(1, settings.batch // each) * each}."
         )
 
 

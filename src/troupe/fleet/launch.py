@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from troupe.core.errors import InterruptedRun
 from troupe.experiments.schema import Experiment
@@ -13,6 +13,9 @@ from troupe.fleet.evaluation import evaluate
 from troupe.fleet.runs import RunDirectory, check_output
 from troupe.fleet.signals import interruptible, stopping_on_signals
 from troupe.fleet.training import Figures, Training
+
+if TYPE_CHECKING:
+    from troupe.fleet.peers.training import PeerTraining
 
 EVALUATION_SEED_OFFSET = 7_000_003
 """Added to the root seed for the evaluation after training, so that its targets are new."""
@@ -45,7 +48,7 @@ def run_training(
     check_place(experiment, out, force=force, resume=resume)
     stop = threading.Event()
     with interruptible(stop):
-        training = Training(experiment, report=report, stop_requested=stop)
+        training = open_training(experiment, report, stop)
     try:
         with stopping_on_signals(stop):
             run = _run_directory(training, out, force=force, resume=resume)
@@ -64,6 +67,17 @@ def run_training(
     return {**summary, "evaluation": evaluate_run(run, experiment, policy, summary)}
 
 
+def open_training(
+    experiment: Experiment, report: Callable[[Figures], None], stop: threading.Event
+) -> Training | PeerTraining:
+    """Return the training of an experiment by one learner, or by several that merge."""
+    if experiment.fleet.learners == 1:
+        return Training(experiment, report=report, stop_requested=stop)
+    from troupe.fleet.peers.training import PeerTraining
+
+    return PeerTraining(experiment, report=report, stop_requested=stop)
+
+
 def check_place(experiment: Experiment, out: Path, *, force: bool, resume: bool) -> None:
     """Check that an experiment can be trained into a new run directory, or resumed in its own.
 
@@ -76,7 +90,9 @@ def check_place(experiment: Experiment, out: Path, *, force: bool, resume: bool)
         RunDirectory.open(out).checkpoint_of(experiment)
 
 
-def _run_directory(training: Training, out: Path, *, force: bool, resume: bool) -> RunDirectory:
+def _run_directory(
+    training: Training | PeerTraining, out: Path, *, force: bool, resume: bool
+) -> RunDirectory:
     """Make the run directory, or open it and go on from its newest checkpoint."""
     experiment = training.experiment
     if resume:
@@ -111,13 +127,14 @@ def evaluate_run(
     return evaluation
 
 
-def _summary(run: RunDirectory, training: Training, reason: str) -> dict[str, Any]:
+def _summary(run: RunDirectory, training: Training | PeerTraining, reason: str) -> dict[str, Any]:
     progress, experiment = training.progress, training.experiment
     return {
         "run": str(run.path),
         "experiment": experiment.name,
         "seed": experiment.seed,
         "workers": experiment.fleet.workers,
+        "learners": experiment.fleet.learners,
         "steps": progress.steps,
         "wall_s": progress.wall_s,
         "startup_s": training.startup_s,

@@ -39,7 +39,7 @@ from troupe.policies.storage import load_policy, save_policy
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 RESUMED = ("engines", "loop", "task", "learner", "seed")
-"""What a resumed run has to share with the one that it goes on from, and its instances."""
+"""What a resumed run has to share with the one that it goes on from, and some of its fleet."""
 
 CHECKPOINT_MARKER = "checkpoint.json"
 """The file of a checkpoint that is written last: with it, the checkpoint is complete."""
@@ -200,7 +200,8 @@ class RunDirectory:
         if checkpoint.digest != experiment_digest(experiment):
             raise UserError(
                 f"'{checkpoint.path}' is a checkpoint of another experiment: "
-                f"{', '.join(RESUMED)} and fleet.instances have to be those of the run."
+                f"{', '.join(RESUMED)} fleet.instances, learners and merge "
+                "have to be those of the run."
             )
         return checkpoint
 
@@ -252,7 +253,8 @@ def experiment_digest(experiment: Experiment) -> str:
     """Return a digest of all that a resumed run has to share with the one that it goes on from."""
     description = experiment.resolved()
     shared = {name: description.get(name) for name in RESUMED}
-    shared["instances"] = experiment.fleet.instances
+    fleet = description["fleet"]
+    shared |= {name: fleet.get(name) for name in ("instances", "learners", "merge")}
     return hashlib.blake2b(json.dumps(shared, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

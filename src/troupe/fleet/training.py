@@ -13,7 +13,7 @@ from troupe.core.time import NANOSECONDS
 from troupe.episodes import Fragment
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import specs
-from troupe.fleet.division import check_division
+from troupe.fleet.division import check_division, check_learners
 from troupe.fleet.evaluation import LEARNED_EPISODES, Evaluator, is_learned
 from troupe.fleet.journal import Journal, sample_from_arrays, sample_to_arrays
 from troupe.fleet.progress import Progress
@@ -28,7 +28,6 @@ from troupe.policies import MlpPolicy
 
 Figures = dict[str, float]
 
-CHECKPOINT_EVERY_S = 30.0
 LEARNED_SEED_OFFSET = 1_000_003
 """Added to the root seed for the episodes that tell whether a task is learned."""
 
@@ -314,7 +313,10 @@ def check_experiment(experiment: Experiment) -> None:
     Raises:
         UserError: if it cannot.
     """
-    fragment_steps(experiment)
+    if experiment.fleet.learners > 1:
+        check_learners(experiment)
+    else:
+        fragment_steps(experiment)
     check_division(experiment.fleet)
     _, _, metric_names = specs(experiment)
     check_stop(experiment, metric_names)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from troupe.core.errors import UserError
 from troupe.episodes import Fragment
 from troupe.experiments.load import Description, build_experiment
-from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import specs
 from troupe.fleet.actor import Actor
 from troupe.fleet.division import divide
@@ -227,37 +226,6 @@ def join_counted(samples: Sequence[Sample]) -> Sample:
         episodes={name: np.concatenate([t[name] for t in tables]) for name in tables[0]},
         faults=[fault for sample in samples for fault in sample.faults],
     )
-
-
-def check_learners(experiment: Experiment, learners: int) -> None:
-    """Check that an experiment's instances and batches can be divided over learners.
-
-    Raises:
-        UserError: if they cannot.
-    """
-    instances, settings = experiment.fleet.instances, experiment.learner
-    assert isinstance(settings, LearnerSettings)
-    if instances % learners:
-        raise UserError(
-            f"fleet.instances ({instances}) must be a multiple of fleet.learners ({learners})."
-        )
-    workers = experiment.fleet.workers
-    if workers % learners:
-        raise UserError(
-            f"fleet.workers ({workers}) must be a multiple of fleet.learners ({learners}), or 0 "
-            "for learners that step their instances themselves."
-        )
-    each = instances // learners
-    if workers // learners > each:
-        raise UserError(
-            f"fleet.workers: {workers} is more than there are instances to divide; "
-            f"valid: 0 to {instances} (fleet.instances)."
-        )
-    if settings.batch % each:
-        raise UserError(
-            f"learner.batch ({settings.batch}) must be a multiple of the {each} instances that "
-            f"each of {learners} learners has, e.g. {max(1, settings.batch // each) * each}."
-        )
 
 
 def _named(prefix: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:

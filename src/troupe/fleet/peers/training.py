@@ -12,19 +12,19 @@ import numpy as np
 
 from troupe.core.time import NANOSECONDS
 from troupe.experiments.schema import Experiment
+from troupe.fleet.division import check_learners, merge_settings
 from troupe.fleet.evaluation import LEARNED_EPISODES, Evaluator, is_learned
 from troupe.fleet.peers.exchange import Outcome
 from troupe.fleet.peers.local import SERVER
 from troupe.fleet.peers.open import open_exchange
 from troupe.fleet.peers.pool import share_of_cores
 from troupe.fleet.peers.process import Report
-from troupe.fleet.peers.simulated import MakeSimulated, check_learners, join_counted
+from troupe.fleet.peers.simulated import MakeSimulated, join_counted
 from troupe.fleet.progress import Progress
 from troupe.fleet.recording import Recorder
 from troupe.fleet.runs import Checkpoint, RunDirectory, experiment_digest
 from troupe.fleet.sampler import Sample
 from troupe.fleet.training import (
-    CHECKPOINT_EVERY_S,
     LEARNED_SEED_OFFSET,
     PROMISING,
     Figures,
@@ -55,8 +55,6 @@ class PeerTraining:
     def __init__(
         self,
         experiment: Experiment,
-        learners: int,
-        merge: MergeSettings,
         *,
         report: Callable[[Figures], None] = lambda figures: None,
         stop_requested: threading.Event | None = None,
@@ -65,8 +63,6 @@ class PeerTraining:
 
         Args:
             experiment: with a task and a learner.
-            learners: how many.
-            merge: how their models become one.
             report: called with the figures of each exchange.
             stop_requested: ends training after the present exchange.
 
@@ -77,8 +73,8 @@ class PeerTraining:
 
         began = time.perf_counter()
         self.settings = learner_settings(experiment)
-        merge.check(learners)
-        check_learners(experiment, learners)
+        learners, merge = experiment.fleet.learners, merge_settings(experiment.fleet)
+        check_learners(experiment)
         self.experiment = experiment
         self.stop_requested = stop_requested or threading.Event()
         self.progress = Progress()
@@ -130,7 +126,8 @@ class PeerTraining:
             run: where metrics, episodes and, at the latest in the end, checkpoints go.
         """
         sitting = time.perf_counter() - self.progress.wall_s
-        checkpoint_due = time.monotonic() + CHECKPOINT_EVERY_S
+        checkpoint_every_s = self.experiment.fleet.checkpoint_every / NANOSECONDS["s"]
+        checkpoint_due = time.monotonic() + checkpoint_every_s
         lost_before = self.progress.lost
         with Recorder(run, self.progress.updates) as recorder:
             while not (reason := self._reason_to_stop()):
@@ -152,8 +149,9 @@ class PeerTraining:
                 if self._is_promising() and self._is_learned():
                     self.progress.mark_learned(self.experiment.fleet.instances)
                 if time.monotonic() > checkpoint_due:
+                    recorder.flush()
                     self._write_checkpoint(run)
-                    checkpoint_due = time.monotonic() + CHECKPOINT_EVERY_S
+                    checkpoint_due = time.monotonic() + checkpoint_every_s
         restarts = self._exchange.pool.restarts_of
         self.workers = [
             {"worker": number, "restarts": restarts.get(number, 0), **counts}
@@ -230,7 +228,7 @@ class PeerTraining:
         every = self.experiment.evaluation.attempts_every
         if self._evaluator is None or progress.learned or progress.updates % every:
             return False
-        return progress.mean("success") >= PROMISING
+        return progress.mean("success", LEARNED_EPISODES) >= PROMISING
 
     def _is_learned(self) -> bool:
         assert self._evaluator is not None
