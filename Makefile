@@ -58,9 +58,8 @@ build: $(VENV)/.dev ## build wheels and source distributions into dist/
 	$(BIN)/python -m build --no-isolation --outdir dist packages/troupe-nrp
 
 requirements: $(VENV)/.dev ## pin requirements/*.txt anew from pyproject.toml
-	$(COMPILE) pyproject.toml --output-file requirements/main.txt
-	$(COMPILE) pyproject.toml --all-extras --group dev --constraint requirements/main.txt \
-		--output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --constraint requirements/dev.txt --output-file requirements/main.txt
 	$(COMPILE) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 
 clean: ## remove what the other commands made, except .venv/ and runs/

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "workers": "0 to 8 Ray workers: same policy bit for bit, and how long it takes",
     "collecting.slow_simulators": "128 slow simulators beside 128 times one; a slow one among 8",
     "collecting.chaos": "an actor killed every 10 s and the learner every 60 s, for 10 minutes",
+    "collecting.two_stage": "actors and learners against communication; faulty learners",
     "collecting.study": "update mode, correction, weighting, mode: samples and time to 5 mm",
     "loop": "overhead of a closed loop, the vehicle with its brain, 64 of them in lockstep",
     "learner": "HalfCheetah-v5, Reacher-v5, Pendulum-v1: return and wall time beside SB3",

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -19,13 +21,23 @@ def policy() -> MlpPolicy:
     return MlpPolicy(parameters, np.zeros(15, np.float32), np.ones(15, np.float32), version=5)
 
 
-def make_sampler(small, num_instances=16, first_instance=0, overrides=()) -> Sampler:
-    simulation = Simulation(small(*overrides), num_instances, seed=3, first_instance=first_instance)
-    return Sampler(simulation, seed=3, noise_size=3)
+@pytest.fixture
+def make_sampler(small, policy) -> Callable[..., Sampler]:
+    """Makes samplers that act with the policy."""
+
+    def make(num_instances=16, first_instance=0, overrides=()) -> Sampler:
+        simulation = Simulation(
+            small(*overrides), num_instances, seed=3, first_instance=first_instance
+        )
+        sampler = Sampler(simulation, seed=3, noise_size=3)
+        sampler.policies.newest = policy
+        return sampler
+
+    return make
 
 
-def test_every_step_carries_its_provenance(small, policy):
-    fragment = make_sampler(small).sample(policy, T).fragment
+def test_every_step_carries_its_provenance(make_sampler, policy):
+    fragment = make_sampler().sample(T).fragment
     assert (fragment.version == 5).all()
     np.testing.assert_array_equal(fragment.time_ns[:, 0] // 20_000_000, [*range(20), *range(10)])
     again = policy.act(fragment.observation[0])
@@ -34,10 +46,10 @@ def test_every_step_carries_its_provenance(small, policy):
     np.testing.assert_allclose(fragment.log_prob[0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_episodes_that_end_are_truncated_with_their_last_observation(small, policy):
-    sampler = make_sampler(small, overrides=["task.random_start=0"])
+def test_episodes_that_end_are_truncated_with_their_last_observation(make_sampler, policy):
+    sampler = make_sampler(overrides=["task.random_start=0"])
     lengths = sampler.simulation.step_limit.copy()  # of the first episodes; later ones have 20
-    sample = sampler.sample(policy, T)
+    sample = sampler.sample(T)
     fragment, episodes = sample.fragment, sample.episodes
     ends = [
         (step, instance)
@@ -62,29 +74,29 @@ def test_episodes_that_end_are_truncated_with_their_last_observation(small, poli
     np.testing.assert_allclose(error, episodes["error_m"], rtol=1e-5)
 
 
-def test_a_range_of_instances_samples_what_all_of_them_do(small, policy):
-    whole = make_sampler(small).sample(policy, T).fragment
-    part = make_sampler(small, 5, first_instance=6).sample(policy, T).fragment
+def test_a_range_of_instances_samples_what_all_of_them_do(make_sampler, policy):
+    whole = make_sampler().sample(T).fragment
+    part = make_sampler(5, first_instance=6).sample(T).fragment
     np.testing.assert_array_equal(part.action, whole.action[:, 6:11])
     np.testing.assert_array_equal(part.reward, whole.reward[:, 6:11])
     np.testing.assert_array_equal(part.observation, whole.observation[:, 6:11])
 
 
-def test_it_goes_on_from_a_snapshot_bit_for_bit(small, policy):
-    first, second = make_sampler(small), make_sampler(small)
-    first.sample(policy, 27)
+def test_it_goes_on_from_a_snapshot_bit_for_bit(make_sampler, policy):
+    first, second = make_sampler(), make_sampler()
+    first.sample(27)
     second.restore(first.snapshot())
-    expected, found = (s.sample(policy, T) for s in (first, second))
+    expected, found = (s.sample(T) for s in (first, second))
     np.testing.assert_array_equal(found.fragment.observation, expected.fragment.observation)
     np.testing.assert_array_equal(found.episodes["return"], expected.episodes["return"])
 
 
-def test_a_fault_cuts_one_episode_off_and_is_described(small, policy):
-    sampler, undisturbed = make_sampler(small), make_sampler(small)
-    sampler.sample(policy, 3)
-    undisturbed.sample(policy, 3)
+def test_a_fault_cuts_one_episode_off_and_is_described(make_sampler, policy):
+    sampler, undisturbed = make_sampler(), make_sampler()
+    sampler.sample(3)
+    undisturbed.sample(3)
     sampler.simulation.world.write("arm.joint_velocity", [[np.nan] * 3], np.array([4]))
-    sample, expected = sampler.sample(policy, 5), undisturbed.sample(policy, 5)
+    sample, expected = sampler.sample(5), undisturbed.sample(5)
     (fault,) = sample.faults
     assert (fault.instance, fault.episode, fault.episode_step) == (4, 0, 4)
     assert sample.fragment.truncated[0, 4]

@@ -42,7 +42,6 @@ class Actors:
         handles: of the actors, for calls.
         snapshots: from which each actor would go on, were it replaced.
         restarts: how often each actor died and was replaced.
-        notices: lines for the run's log.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -63,7 +62,7 @@ class Actors:
         self._restarts_in_a_row = [0] * fleet.workers
         self._description = experiment.resolved()
         self._slow_workers = fleet.slow_workers
-        self.notices: list[str] = []
+        self._notices: list[str] = []
         self._starts: dict[int, Any] = {}
         self._timers: dict[int, threading.Timer] = {}
         self._unplaced: set[int] = set()
@@ -148,6 +147,11 @@ class Actors:
         if cores:
             self._watch(worker)
 
+    def take_notices(self) -> list[str]:
+        """Return what has become of actors, for the run's log, each line once."""
+        taken, self._notices = self._notices, []
+        return taken
+
     def close(self) -> None:
         """End the actors, and Ray if it was started here."""
         for timer in self._timers.values():
@@ -179,7 +183,7 @@ class Actors:
         if worker not in self._unplaced and num_places(self._share) >= len(self.ranges):
             return self._share
         self._unplaced.discard(worker)
-        self.notices.append(
+        self._notices.append(
             f"worker {worker} has no cores of its own any more: the cluster has too few left"
         )
         return 0.0

@@ -133,6 +133,10 @@ class AsynchronousWorkers:
             journal.answered(interrupted)
         self.lost += journal.num_lost
 
+    def notices(self) -> list[str]:
+        """Return what a run's log should say, each line once."""
+        return self._actors.take_notices()
+
     def processes(self) -> list[dict[str, Any]]:
         """Return where each worker's process runs."""
         return self._actors.processes()

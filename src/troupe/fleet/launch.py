@@ -12,6 +12,7 @@ from troupe.experiments.schema import Experiment
 from troupe.fleet.evaluation import evaluate
 from troupe.fleet.runs import RunDirectory, check_output
 from troupe.fleet.signals import interruptible, stopping_on_signals
+from troupe.fleet.storage import shown
 from troupe.fleet.training import Figures, Training
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def run_training(
         if reason == "interrupted":
             raise InterruptedRun(
                 f"stopped after {training.progress.steps} steps; "
-                f"go on with: troupe train --resume {out}"
+                f"go on with: troupe train --resume {shown(out)}"
             )
         policy = training.policy()
     finally:
@@ -130,7 +131,7 @@ def evaluate_run(
 def _summary(run: RunDirectory, training: Training | PeerTraining, reason: str) -> dict[str, Any]:
     progress, experiment = training.progress, training.experiment
     return {
-        "run": str(run.path),
+        "run": run.place,
         "experiment": experiment.name,
         "seed": experiment.seed,
         "workers": experiment.fleet.workers,

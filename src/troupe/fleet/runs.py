@@ -200,7 +200,7 @@ class RunDirectory:
         if checkpoint.digest != experiment_digest(experiment):
             raise UserError(
                 f"'{checkpoint.path}' is a checkpoint of another experiment: "
-                f"{', '.join(RESUMED)} fleet.instances, learners and merge "
+                f"{', '.join(RESUMED)}, fleet.instances, learners and merge "
                 "have to be those of the run."
             )
         return checkpoint

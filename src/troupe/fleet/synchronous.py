@@ -77,6 +77,10 @@ class SynchronousWorkers:
         if journal.arrivals:
             self._actors.restore_arrived(journal.arrivals)
 
+    def notices(self) -> list[str]:
+        """Return what a run's log should say, each line once."""
+        return self._actors.take_notices()
+
     def processes(self) -> list[dict[str, Any]]:
         """Return where each worker's process runs."""
         return self._actors.processes()

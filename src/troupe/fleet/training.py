@@ -220,7 +220,9 @@ class Training:
         )
 
     def _warn(self, run: RunDirectory) -> None:
-        """Log what is wrong with the weights, once."""
+        """Log what became of workers, and what is wrong with the weights, once."""
+        for notice in self._workers.notices():
+            run.log(notice)
         if self._weigher.alarm and not self._is_warned:
             run.log(self._weigher.alarm)
             self._is_warned = True

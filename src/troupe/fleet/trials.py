@@ -16,6 +16,7 @@ from ray.util import get_node_ip_address
 from troupe.core.errors import InterruptedRun, TroupeError
 from troupe.experiments.load import build_experiment
 from troupe.fleet.launch import run_training
+from troupe.fleet.storage import shown
 
 
 def run_trials(trials: Sequence[dict[str, Any]], out: Path, report: Callable[[str], None]) -> None:
@@ -46,7 +47,7 @@ def run_trials(trials: Sequence[dict[str, Any]], out: Path, report: Callable[[st
         with redirect_stdout(StringIO()):  # Tune prints, whatever its verbosity
             results = tuner.fit()
     except KeyboardInterrupt:
-        raise InterruptedRun(f"stopped; go on with: troupe train --resume {out}") from None
+        raise InterruptedRun(f"stopped; go on with: troupe train --resume {shown(out)}") from None
     failures = {}
     for i, trial in enumerate(trials):
         error = (results[i].metrics or {}).get("error") or results[i].error

@@ -53,6 +53,9 @@ class Workers(Protocol):
     def follow(self, journal: Journal) -> None:
         """Sample first what a journal holds, and keep there what arrives from now on."""
 
+    def notices(self) -> list[str]:
+        """Return what a run's log should say, each line once."""
+
     def processes(self) -> list[dict[str, Any]]:
         """Return where each worker's process runs: ``worker``, ``host`` and ``process``."""
 
@@ -107,6 +110,10 @@ class LocalWorkers:
 
     def follow(self, journal: Journal) -> None:
         """Nothing is kept: what dies with this process is sampled again, bit for bit."""
+
+    def notices(self) -> list[str]:
+        """Return what a run's log should say, each line once."""
+        return []
 
     def processes(self) -> list[dict[str, Any]]:
         """There are none beside this one."""

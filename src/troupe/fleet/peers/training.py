@@ -70,6 +70,7 @@ class PeerTraining:
             UserError: if anything in the experiment is wrong.
         """
         from troupe.fleet.cluster import connect
+        from troupe.fleet.nodes import check_versions
 
         began = time.perf_counter()
         self.settings = learner_settings(experiment)
@@ -86,6 +87,8 @@ class PeerTraining:
         self._evaluator: Evaluator | None = None
         self._counts = [{"steps": 0, "updates": 0, "ignored": 0} for _ in range(learners)]
         self._started_ray = connect(experiment.fleet.address)
+        if not self._started_ray:
+            check_versions()
         processes = learners + experiment.fleet.workers
         make = _make(experiment, learners, merge, share_of_cores(processes))
         try:
