@@ -78,7 +78,7 @@ def test_an_asynchronous_fleet_waits_for_nobody():
 
 
 def test_one_of_eight_workers_is_ten_times_slower():
-    slow = {"slow_workers": 1, "slow_factor": 10.0}
+    slow = {"slow_workers": {0: 10.0}}
     assert forecast(replace(ASYNCHRONOUS, **slow), 8).steps_per_s == pytest.approx(71, rel=0.02)
     assert forecast(replace(FLEET, **slow), 8).steps_per_s == pytest.approx(8, rel=0.02)
 

@@ -8,7 +8,8 @@ are listed in docs/how-to/plan-a-fleet.md.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -45,8 +46,7 @@ class Fleet:
         offer_s: of the driver for each worker to which it offers a policy in mid-fragment.
         cores: of each node.
         workers_per_node: the first ones share their node with driver and learner.
-        slow_workers: how many are slower than the others.
-        slow_factor: how many times as long a slow worker takes for a step.
+        slow_workers: how many times as long a worker takes for a step, by its number; 1 for others.
     """
 
     step: ActorStep
@@ -68,8 +68,7 @@ class Fleet:
     offer_s: float = 0.0
     cores: int = 1
     workers_per_node: int = 1
-    slow_workers: int = 0
-    slow_factor: float = 1.0
+    slow_workers: Mapping[int, float] = field(default_factory=dict)
 
     def num_nodes(self, workers: int) -> int:
         """Return how many machines there are."""

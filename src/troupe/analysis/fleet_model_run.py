@@ -87,7 +87,7 @@ class FleetRun:
         self._published = 0
         self._learner_s = self._driver_s = 0.0
         self._num_taken = self._num_slices = 0
-        self._fixed: dict[tuple[bool, bool], list[tuple[float, float]]] = {}
+        self._fixed: dict[tuple[float, bool], list[tuple[float, float]]] = {}
         self._inbox: deque[Pushed] = deque()
         self._backlog: deque[tuple[int, float]] = deque()
         self._backlog_steps = 0.0
@@ -174,19 +174,18 @@ class FleetRun:
 
     def _draw(self, actor: int) -> list[tuple[float, float]]:
         """Return waiting and work in each slice of an actor's next fragment, s."""
-        fleet, slow = self._fleet, actor < self._fleet.slow_workers
+        fleet, factor = self._fleet, self._fleet.slow_workers.get(actor, 1.0)
         shared = self._cores[actor // fleet.workers_per_node].shared
-        known = self._fixed.get((slow, shared))
+        known = self._fixed.get((factor, shared))
         if known is not None:
             return known
         wait, cpu = fleet.step.draw(self._rng, fleet.instances_per_worker, self._num_steps)
-        if slow:
-            # a slow worker works as much as others, and waits for the rest
-            wait += (fleet.slow_factor - 1) * (wait + cpu)
+        # a slow worker works as much as others, and waits for the rest
+        wait += (factor - 1) * (wait + cpu)
         drawn = np.add.reduceat(np.stack([wait, cpu]), self._bounds[shared][:-1], axis=1)
         slices: list[tuple[float, float]] = list(zip(*drawn.tolist(), strict=True))
         if fleet.step.is_fixed:
-            self._fixed[slow, shared] = slices
+            self._fixed[factor, shared] = slices
         return slices
 
     def _slice_bounds(self, shared: bool) -> npt.NDArray[np.int64]:

@@ -66,7 +66,9 @@ def plan(
     fragment: Annotated[
         int | None, typer.Option(min=1, help="Steps of an instance in an asynchronous fragment.")
     ] = None,
-    slow_workers: Annotated[int, typer.Option(min=0, help="How many workers are slower.")] = 0,
+    slow_workers: Annotated[
+        int | None, typer.Option(min=0, help="How many are slower; default: the experiment's.")
+    ] = None,
     slow_factor: Annotated[
         float, typer.Option(min=1, help="How many times as long these take for a step.")
     ] = 10.0,
@@ -135,8 +137,11 @@ def plan(
         offer_s=calls.offer_s,
         cores=cores or num_cores(),
         workers_per_node=workers_per_node,
-        slow_workers=slow_workers,
-        slow_factor=slow_factor,
+        slow_workers=(
+            settings.slow_workers
+            if slow_workers is None
+            else dict.fromkeys(range(slow_workers), slow_factor)
+        ),
     )
     job = Job(steps or experiment.steps, parts.startup_s, ACTOR_STARTUP_S, price)
     made = make_plan(fleet, numbers, job, experiment.seed if seed is None else seed)
