@@ -148,13 +148,21 @@ def train_peer(peer: Peer, env: str, options: Mapping[str, Any]) -> Command:
     Raises:
         BenchmarkError: if the peer is not installed.
     """
+    return peer_script(peer, "train.py", {"env": env, **options}, "--json")
+
+
+def peer_script(peer: Peer, name: str, options: Mapping[str, Any], *flags: str) -> Command:
+    """Return a script in a peer's folder, run by the peer's own Python.
+
+    Raises:
+        BenchmarkError: if the peer is not installed.
+    """
     python = PEERS / peer / ".venv" / "bin" / "python"
     if not python.exists():
         script = (PEERS / "install.sh").relative_to(ROOT)
         raise BenchmarkError(f"{peer} is not installed: sh {script} {peer}")
-    script = PEERS / peer / "train.py"
-    given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    arguments = [str(python), str(script), "--env", env, *given, "--json"]
+    given = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+    arguments = [str(python), str(PEERS / peer / name), *given, *flags]
     return Command(arguments, {"PYTHONPATH": str(ROOT)})
 
 

@@ -10,12 +10,23 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from benchmarks.harness import Json, Options, Spread, Table, in_turn, ratio, train, write_result
+from benchmarks.harness import (
+    Json,
+    Options,
+    Spread,
+    Table,
+    in_turn,
+    peer_script,
+    ratio,
+    train,
+    write_result,
+)
 
 EXPERIMENT = "scara-reach"
 MODES = ("synchronous", "preemptive", "asynchronous")
 STRAGGLER = 10.0
 EQUAL_WORKERS = 8
+PEERS = ("PPO", "APPO")
 
 
 def run(options: Options) -> None:
@@ -66,9 +77,15 @@ def straggler(options: Options) -> tuple[Json, Table]:
         steps = steps_each // (10 if mode == "synchronous" else 1)
         contenders[mode, "equal"] = partial(measure, options, EQUAL_WORKERS, steps_each, settings)
         contenders[mode, "one slow"] = partial(measure, options, EQUAL_WORKERS, steps, uneven)
+    for algorithm in PEERS:
+        for kind, factor in (("equal", 1.0), ("one slow", STRAGGLER)):
+            contenders[algorithm, kind] = partial(measure_peer, options, algorithm, factor)
     runs = in_turn(contenders, rounds)
     worth = (EQUAL_WORKERS - 1 + 1 / STRAGGLER) / EQUAL_WORKERS
-    rows = []
+    rows = [
+        peer_row(algorithm, runs[algorithm, "equal"], runs[algorithm, "one slow"], worth)
+        for algorithm in PEERS
+    ]
     for mode in MODES:
         equal, uneven = (runs[mode, kind] for kind in ("equal", "one slow"))
         rates = [[run["steps_per_s"] for run in found] for found in (equal, uneven)]
@@ -84,6 +101,29 @@ def straggler(options: Options) -> tuple[Json, Table]:
     )
     header = ["mode", "equal, steps/s", "one slow", "/ worth", "dropped", "late", "must"]
     return {" ".join(key): found for key, found in runs.items()}, Table(title, header, rows)
+
+
+def peer_row(name: str, equal: list[Json], uneven: list[Json], worth: float) -> list[str]:
+    """Return the row of RLlib with one algorithm."""
+    rates = [[run["steps_per_s"] for run in found] for found in (equal, uneven)]
+    kept = ratio(rates[1], [rate * worth for rate in rates[0]])
+    shown = [str(Spread.of(rates[0])), str(Spread.of(rates[1])), str(kept)]
+    return [f"RLlib {name}", *shown, "not told", "not told", ""]
+
+
+def measure_peer(options: Options, algorithm: str, slow_factor: float) -> Json:
+    """Let RLlib train on the same arm for a while and return its throughput."""
+    return peer_script(
+        "rllib",
+        "slow.py",
+        {
+            "algorithm": algorithm,
+            "runners": EQUAL_WORKERS,
+            "step-ms": 20,
+            "slow-factor": slow_factor,
+            "seconds": options.choose(30, 2),
+        },
+    ).run()
 
 
 def measure(options: Options, workers: int, steps_each: int, settings: Mapping[str, Any]) -> Json:

@@ -46,6 +46,7 @@ def test_workers_8_and_their_default_sizes(tmp_path):
         assert_same_run(tmp_path / "0", tmp_path / str(workers))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_workers(small, tmp_path):
     run_training(small(steps=2048), tmp_path / "whole")
     parts, rows = tmp_path / "parts", []

@@ -54,6 +54,7 @@ def test_preemptive_workers_act_with_the_newest_policy(small, tmp_path):
     training.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", ["immediate", "fragment", "episode"])
 def test_steps_tell_which_policy_acted(small, tmp_path, update):
     experiment = small(*FLEET, "fleet.mode=asynchronous", f"fleet.update={update}", steps=2048)
@@ -63,6 +64,7 @@ def test_steps_tell_which_policy_acted(small, tmp_path, update):
     assert summary["dropped_steps"] == 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_all_that_arrived(small, tmp_path):
     experiment = small(*FLEET, "fleet.mode=asynchronous", steps=2048)
     rows = []
@@ -83,6 +85,7 @@ def test_an_interrupted_run_goes_on_with_all_that_arrived(small, tmp_path):
     assert np.all(np.diff(episodes["steps"]) == 256)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_the_others_do_not_wait(small, tmp_path):
     killed = []
 

@@ -118,6 +118,7 @@ def cluster():
     ray.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("ray")
 @pytest.mark.parametrize("mode", ["synchronous", "preemptive", "asynchronous"])
 def test_a_learner_that_died_comes_to_the_same_policy_again(cluster, small, tmp_path, mode):

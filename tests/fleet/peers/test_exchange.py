@@ -178,6 +178,7 @@ def test_federated_remembers_its_momentum_over_a_restart(learners):
     assert [r.improvements[0].figures["updates"] for r in outcome.reports.values()] == [4, 4, 4]
 
 
+@pytest.mark.slow
 def test_garbage_is_ignored_and_named_and_what_stands_out_too(learners):
     exchange = learners("median", 5, garbage={1: np.nan, 3: 1e9})
     outcome = exchange.step()
@@ -230,6 +231,7 @@ def test_all_reduce_by_hand(learners):
     assert x(exchange) == 0.75
 
 
+@pytest.mark.slow
 def test_all_reduce_goes_on_without_a_dead_learner_and_a_new_one_is_like_the_others(
     learners, tmp_path
 ):
@@ -254,6 +256,7 @@ def test_gradients_that_are_garbage_are_ignored_and_named(learners):
     assert x(exchange) == 0
 
 
+@pytest.mark.slow
 def test_a_synchronous_server_by_hand_and_killed(learners):
     exchange = learners("parameter-server")
     exchange.step()
@@ -275,6 +278,7 @@ def test_an_asynchronous_server_takes_gradients_as_they_come(learners):
     assert 0 < x(exchange) < 1
 
 
+@pytest.mark.slow
 def test_an_asynchronous_server_that_dies_is_replaced_where_it_was(learners):
     exchange = learners("parameter-server", 2, synchronous=False)
     for _ in range(4):
@@ -289,6 +293,7 @@ def test_an_asynchronous_server_that_dies_is_replaced_where_it_was(learners):
     assert outcome.reports[next(iter(outcome.reports))].improvements[0].figures["updates"] > 1
 
 
+@pytest.mark.slow
 def test_gossip_comes_to_agree_and_learners_join_and_leave(learners):
     exchange = learners("gossip", 2)
     until(exchange, lambda outcome: 0 in outcome.reports)
@@ -307,6 +312,7 @@ def test_gossip_comes_to_agree_and_learners_join_and_leave(learners):
     assert exchange.pool.restarts == 0
 
 
+@pytest.mark.slow
 def test_gossip_goes_on_when_a_learner_dies(learners, tmp_path):
     exchange = learners("gossip", 3, deaths={0: {2: tmp_path / "died"}})
     for number in (0, 1, 2):

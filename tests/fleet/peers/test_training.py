@@ -106,6 +106,7 @@ def test_merges_that_fit_nothing_are_refused(small):
         small("fleet.learners=2", "fleet.workers=2", "fleet.mode=asynchronous")
 
 
+@pytest.mark.slow
 def test_several_learners_train_by_the_one_command(small, tmp_path):
     summary = run_training(small("fleet.learners=2"), tmp_path / "run")
     assert summary["learners"] == 2
