@@ -102,7 +102,7 @@ $(NEST_MPI)/.built: | $(BIN)/python
 
 # programs that tests start; where they cannot be installed from here, the tests name them
 $(VENV)/.system: | $(BIN)/python
-	@command -v mosquitto >/dev/null || test -x /usr/sbin/mosquitto || \
-		{ apt-get update -qq && apt-get install --yes -qq --no-install-recommends mosquitto; } || \
-		echo "mosquitto is missing and cannot be installed from here: apt-get install mosquitto" >&2
+	@export PATH="$$PATH:/usr/sbin:/sbin"; command -v mosquitto >/dev/null && command -v ip >/dev/null || \
+		{ apt-get update -qq && apt-get install --yes -qq --no-install-recommends mosquitto iproute2; } || \
+		echo "missing, and cannot be installed from here: apt-get install mosquitto iproute2" >&2
 	@touch $@
