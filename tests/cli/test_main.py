@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from troupe.cli.main import main
 from troupe.experiments.load import catalog_names
 from troupe.fleet.training import Training
 
@@ -24,22 +23,6 @@ SET = [part for override in TINY for part in ("--set", override)]
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def troupe(capsys, monkeypatch):
-    """Run a command line; return its exit code, standard output and error."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["troupe", *words])
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def test_train_evaluate_report_and_compare(troupe):

@@ -2,28 +2,10 @@ import json
 
 import pytest
 
-from troupe.cli.main import main
 from troupe.cli.plan_values import parse_bandwidth, parse_workers
 from troupe.core.errors import UserError
 
 QUICK = ("plan", "scara-reach", "--no-calibrate", "--instances-per-worker", "1", "--cores", "2")
-
-
-@pytest.fixture
-def troupe(capsys, monkeypatch, tmp_path):
-    """Run a command line; return its exit code, standard output and error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["troupe", *words])
-        code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def test_a_plan_is_one_json_object_and_follows_from_the_seed(troupe, tmp_path):

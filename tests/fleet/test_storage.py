@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.cli.test_main import SET, troupe  # noqa: F401 - a fixture
+from tests.cli.conftest import troupe  # noqa: F401 - a fixture
+from tests.cli.test_main import SET
 from tests.fleet.test_training import assert_same_run
 from troupe.core import TroupeError, UserError
 from troupe.fleet import mirror
@@ -46,8 +47,6 @@ def another_machine(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def s3_server():
     """A server that speaks S3, in a process of its own."""
-    pytest.importorskip("s3fs")
-    pytest.importorskip("moto")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -19,14 +19,17 @@ from troupe.fleet.actor import CONTROL, Actor
 from troupe.fleet.cluster import check_address, connect
 from troupe.fleet.division import Snapshot, check_division, divide, join_snapshots, split_snapshot
 from troupe.fleet.journal import Arrival
-from troupe.fleet.nodes import check_versions, num_places, share_of_cores
+from troupe.fleet.nodes import (
+    PLACED_WITHIN_S,
+    check_versions,
+    free_cores,
+    num_places,
+    share_of_cores,
+    wait_for_places,
+)
 
 MAX_RESTARTS_IN_A_ROW = 5
-PLACED_WITHIN_S = 25.0
 LOOK_EVERY_S = 2.0
-ROUNDING = 1e-3
-"""Of the number of places, which Ray counts in parts of a core."""
-
 LOST = (RayActorError, OutOfMemoryError, ObjectLostError)
 """What an actor, or the result that it had on its machine, is lost with."""
 
@@ -69,7 +72,11 @@ class Actors:
         if not (self._started_ray and check_address(fleet.address) == "local"):
             check_versions()
         self._share = share_of_cores(fleet.workers)
-        self._wait_for_places(fleet.workers)
+        try:
+            wait_for_places(self._share, fleet.workers, "workers")
+        except UserError:
+            self.close()
+            raise
         options: dict[str, Any] = {
             "num_cpus": self._share,
             "scheduling_strategy": "DEFAULT",  # anywhere, also where a sweep's trial starts them
@@ -196,7 +203,7 @@ class Actors:
         def look() -> None:
             if handle is not self.handles[worker] or ray.wait([start], timeout=0)[0]:
                 return
-            is_late = time.monotonic() > deadline and _free_cores() < self._share
+            is_late = time.monotonic() > deadline and free_cores() < self._share
             if is_late or num_places(self._share) < len(self.ranges):
                 # whoever waits for it finds it dead, and replaces it
                 self._unplaced.add(worker)
@@ -221,27 +228,9 @@ class Actors:
             pass
         return ""
 
-    def _wait_for_places(self, workers: int) -> None:
-        """Wait until the cluster has places for all actors: others may be about to leave."""
-        deadline = time.monotonic() + PLACED_WITHIN_S
-        while (places := _free_cores() / self._share) < workers - ROUNDING:
-            if time.monotonic() > deadline:
-                free, total = _free_cores(), float(ray.cluster_resources().get("CPU", 0.0))
-                self.close()
-                raise UserError(
-                    f"fleet.workers: there is a place for {int(places)} of {workers} workers: each "
-                    f"takes {self._share:g} cores, and of the cluster's {total:g}, {free:g} have "
-                    f"been free for {PLACED_WITHIN_S:g} s."
-                )
-            time.sleep(0.2)
-
     def _get(self, references: Sequence[Any]) -> list[Any]:
         try:
             results: list[Any] = ray.get(list(references))
         except LOST as error:
             raise TroupeError(f"a worker could not start: {error}") from error
         return results
-
-
-def _free_cores() -> float:
-    return float(ray.available_resources().get("CPU", 0.0))

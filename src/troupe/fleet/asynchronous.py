@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import ray
 
-from troupe.episodes import Backlog, Fragment, no_episodes
+from troupe.episodes import Fragment, no_episodes
 from troupe.experiments.schema import Experiment
-from troupe.fleet.actor import CONTROL, Snapshot
-from troupe.fleet.actors import LOST, Actors
-from troupe.fleet.division import join_episodes, owners
+from troupe.fleet.actor import CONTROL
+from troupe.fleet.actors import LOST
+from troupe.fleet.division import join_episodes
 from troupe.fleet.journal import Arrival, Journal
 from troupe.fleet.lag_control import LagController
+from troupe.fleet.ray_workers import RayWorkers
 from troupe.fleet.sampler import Sample
 from troupe.policies import MlpPolicy
 
@@ -45,7 +45,7 @@ class _Worker:
     learned_steps: int = 0
 
 
-class AsynchronousWorkers:
+class AsynchronousWorkers(RayWorkers):
     """An experiment's instances, divided over actors that sample on their own.
 
     Each actor has been asked for a fragment or two more than it has given, so it goes on at once;
@@ -65,13 +65,7 @@ class AsynchronousWorkers:
             UserError: if anything is wrong with the experiment, or with Ray.
         """
         fleet = experiment.fleet
-        self._actors = Actors(experiment)
-        self.observation_spec = self._actors.observation_spec
-        self.action_spec = self._actors.action_spec
-        self.metric_names = self._actors.metric_names
-        self.backlog = Backlog()
-        self.arrived = 0
-        self.lost = 0
+        super().__init__(experiment)
         self._num_instances = fleet.instances
         self._max_lag = fleet.max_lag
         self._is_preemptive = fleet.mode == "preemptive"
@@ -80,12 +74,11 @@ class AsynchronousWorkers:
         self._received: list[Sample] = []
         self._policy: MlpPolicy | None = None
         self._shared: Any = None
-        self._journal = Journal()
         self._began = time.monotonic()
 
     def start(self, noise_size: int) -> None:
         """Begin the first episodes."""
-        self._actors.start(noise_size)
+        super().start(noise_size)
         self._began = time.monotonic()
 
     def sample(self, policy: MlpPolicy, num_steps: int) -> Sample:
@@ -118,28 +111,14 @@ class AsynchronousWorkers:
         received, self._received = self._received, []
         return received
 
-    def owners(self, instances: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the number of the worker that steps each instance, by global id."""
-        return owners(self._actors.ranges, instances)
-
     def follow(self, journal: Journal) -> None:
         """Sample first what a journal holds, and keep there what arrives from now on."""
-        self._journal = journal
-        if journal.arrivals:
-            self._actors.restore_arrived(journal.arrivals)
+        super().follow(journal)
         if interrupted := journal.num_asked:
             # of what the workers were asked for they may have sampled all
             journal.lost(interrupted)
             journal.answered(interrupted)
         self.lost += journal.num_lost
-
-    def notices(self) -> list[str]:
-        """Return what a run's log should say, each line once."""
-        return self._actors.take_notices()
-
-    def processes(self) -> list[dict[str, Any]]:
-        """Return where each worker's process runs."""
-        return self._actors.processes()
 
     def report(self) -> list[dict[str, Any]]:
         """Return figures of each worker: speed, share, lag, fragments, restarts."""
@@ -158,18 +137,6 @@ class AsynchronousWorkers:
             }
             for i, worker in enumerate(self._workers)
         ]
-
-    def snapshot(self) -> Snapshot:
-        """Return the state of all instances after the last fragments that arrived."""
-        return self._actors.snapshot()
-
-    def restore(self, snapshot: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on from a snapshot, also of another number of workers."""
-        self._actors.restore(snapshot)
-
-    def close(self) -> None:
-        """End the actors, and Ray if it was started here."""
-        self._actors.close()
 
     def _publish(self, policy: MlpPolicy) -> None:
         """Give the newest policy to all actors, through the object store of each machine."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,17 @@ from troupe.episodes.accuracy import (
 )
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import Simulation
+from troupe.fleet.progress import Progress
 from troupe.policies import Policy
 
 LEARNED_EPISODES = 10
+LEARNED_SEED_OFFSET = 1_000_003
+"""Added to the root seed for the episodes that tell whether a task is learned."""
+
+PROMISING = 0.3
+"""Share of recent training episodes that succeed, from which on it is worth testing whether the
+task is learned; exploration makes training episodes fail more often than test episodes."""
+
 ISO_POSES = 5
 ISO_CYCLES = 30
 PAPER_RUNS = 10
@@ -106,6 +114,36 @@ class Evaluator:
 def is_learned(evaluator: Evaluator, policy: Policy, seed: int) -> bool:
     """Return whether all of the evaluator's deterministic episodes succeed."""
     return bool(evaluator.run(policy, seed)["success"].all())
+
+
+class LearnedTest:
+    """Tests now and then, while a policy is trained, whether its task is learned."""
+
+    def __init__(self, experiment: Experiment, metric_names: Sequence[str]) -> None:
+        """Build the episodes, if the experiment wants the test and its task tells success."""
+        self._every = experiment.evaluation.attempts_every
+        self._seed = experiment.seed + LEARNED_SEED_OFFSET
+        self._evaluator: Evaluator | None = None
+        if self._every and "success" in metric_names:
+            self._evaluator = Evaluator(experiment, LEARNED_EPISODES, num_threads=1)
+
+    def passes(self, progress: Progress, policy: Callable[[], Policy]) -> bool:
+        """Return whether a task that did not count as learned does now.
+
+        Args:
+            progress: of the run; nothing is tested before recent episodes look promising.
+            policy: returns the newest one; called only for a test.
+        """
+        if self._evaluator is None or progress.learned or progress.updates % self._every:
+            return False
+        if not progress.mean("success", LEARNED_EPISODES) >= PROMISING:
+            return False
+        return is_learned(self._evaluator, policy(), self._seed)
+
+    def close(self) -> None:
+        """Release the episodes; may be called again."""
+        if self._evaluator is not None:
+            self._evaluator.close()
 
 
 def evaluate(experiment: Experiment, policy: Policy, episodes: int, seed: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import ray
@@ -11,6 +12,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from troupe import __version__
 from troupe.core.errors import UserError
+
+PLACED_WITHIN_S = 25.0
+ROUNDING = 1e-3
+"""Of the number of places, which Ray counts in parts of a core."""
 
 ANSWER_WITHIN_S = 60.0
 """For how long a machine may take to start a process."""
@@ -72,6 +77,34 @@ def share_of_cores(workers: int) -> float:
     rounded = (math.floor(1e4 * share) / 1e4 for share in shares if share <= 1.0)
     fitting = (s for s in rounded if s > 0 and sum(_places(c, s) for c in cores) >= workers)
     return max(fitting, default=0.0)
+
+
+def free_cores() -> float:
+    """Return how many of the cluster's cores nobody has asked for."""
+    return float(ray.available_resources().get("CPU", 0.0))
+
+
+def wait_for_places(share: float, number: int, who: str) -> None:
+    """Wait until the cluster has free places: others may be about to leave.
+
+    Args:
+        share: how many cores each takes.
+        number: of places.
+        who: is to have them, e.g. "workers", which is also the key of ``fleet`` that says how many.
+
+    Raises:
+        UserError: if there are too few for a while.
+    """
+    deadline = time.monotonic() + PLACED_WITHIN_S
+    while (free := free_cores()) / share < number - ROUNDING:
+        if time.monotonic() > deadline:
+            total = float(ray.cluster_resources().get("CPU", 0.0))
+            raise UserError(
+                f"fleet.{who}: there is a place for {int(free / share)} of {number} {who}: each "
+                f"takes {share:g} cores, and of the cluster's {total:g}, {free:g} have "
+                f"been free for {PLACED_WITHIN_S:g} s."
+            )
+        time.sleep(0.2)
 
 
 def _places(cores: float, share: float) -> int:

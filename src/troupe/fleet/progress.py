@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from troupe.experiments.schema import StopSettings
+from troupe.core.time import NANOSECONDS
+from troupe.experiments.schema import Experiment, StopSettings
 from troupe.fleet.sampler import Sample
 
 RECENT = 100
@@ -115,6 +116,18 @@ class Progress:
         """Return whether a stop condition holds; not before the first episodes ended."""
         value = self.row(0).get(stop.metric, float("nan"))
         return value >= stop.value if stop.bound == "at-least" else value <= stop.value
+
+    def reason_to_stop(self, experiment: Experiment, *, is_interrupted: bool) -> str:
+        """Return which of a run's stop conditions holds; "" if none does."""
+        if is_interrupted:
+            return "interrupted"
+        if self.steps >= experiment.steps:
+            return "steps"
+        if experiment.wall_time and self.wall_s * NANOSECONDS["s"] >= experiment.wall_time:
+            return "wall_time"
+        if experiment.stop is not None and self.fulfils(experiment.stop):
+            return "stop.metric"
+        return ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

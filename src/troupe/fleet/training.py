@@ -14,7 +14,7 @@ from troupe.episodes import Fragment
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import specs
 from troupe.fleet.division import check_division, check_learners
-from troupe.fleet.evaluation import LEARNED_EPISODES, Evaluator, is_learned
+from troupe.fleet.evaluation import LearnedTest
 from troupe.fleet.journal import Journal, sample_from_arrays, sample_to_arrays
 from troupe.fleet.progress import Progress
 from troupe.fleet.recording import Recorder
@@ -27,13 +27,6 @@ from troupe.learning.base import LearnerSettings, Weights
 from troupe.policies import MlpPolicy
 
 Figures = dict[str, float]
-
-LEARNED_SEED_OFFSET = 1_000_003
-"""Added to the root seed for the episodes that tell whether a task is learned."""
-
-PROMISING = 0.3
-"""Share of recent training episodes that succeed, from which on it is worth testing whether the
-task is learned; exploration makes training episodes fail more often than test episodes."""
 
 
 class Training:
@@ -79,7 +72,7 @@ class Training:
         self._journal = Journal()
         self._saved_updates = -1
         self._sampled_before = self._lost_before = 0
-        self._evaluator: Evaluator | None = None
+        self._learned_test: LearnedTest | None = None
         self._weigher = Weigher(experiment, self.settings)
         self._is_warned = False
         self._workers: Workers = make_workers(experiment)
@@ -147,7 +140,7 @@ class Training:
                 self._warn(run)
                 self._report(row)
                 # test and save from time to time
-                if self._is_promising() and self._is_learned(policy):
+                if self._learned_test and self._learned_test.passes(self.progress, self.policy):
                     self.progress.mark_learned(self.experiment.fleet.instances)
                 if time.monotonic() > checkpoint_due or journal.is_long:
                     recorder.flush()  # a run that goes on from here has all that came before
@@ -169,8 +162,8 @@ class Training:
         """Release everything; may be called again."""
         self._workers.close()
         self._journal.close()
-        if self._evaluator is not None:
-            self._evaluator.close()
+        if self._learned_test is not None:
+            self._learned_test.close()
 
     def _prepare(self) -> None:
         experiment, workers = self.experiment, self._workers
@@ -185,20 +178,11 @@ class Training:
         workers.start(self._learner.policy().noise_size)
         weighted = not self._weigher.is_uniform
         self._learner.prepare(self._num_steps, experiment.fleet.instances, weighted)
-        if experiment.evaluation.attempts_every and "success" in workers.metric_names:
-            self._evaluator = Evaluator(experiment, LEARNED_EPISODES, num_threads=1)
+        self._learned_test = LearnedTest(experiment, workers.metric_names)
 
     def _reason_to_stop(self) -> str:
-        experiment, progress = self.experiment, self.progress
-        if self.stop_requested.is_set():
-            return "interrupted"
-        if progress.steps >= experiment.steps:
-            return "steps"
-        if experiment.wall_time and progress.wall_s * NANOSECONDS["s"] >= experiment.wall_time:
-            return "wall_time"
-        if experiment.stop is not None and progress.fulfils(experiment.stop):
-            return "stop.metric"
-        return ""
+        is_interrupted = self.stop_requested.is_set()
+        return self.progress.reason_to_stop(self.experiment, is_interrupted=is_interrupted)
 
     def _sample_ahead(self, policy: MlpPolicy) -> Sample | None:
         is_last = self.progress.steps + self.settings.batch >= self.experiment.steps
@@ -211,10 +195,12 @@ class Training:
         return self._workers.sample(policy, self._num_steps)
 
     def _weigh(self, fragment: Fragment) -> tuple[Weights | None, Figures]:
+        if self._weigher.is_uniform:
+            return None, {}
         return self._weigher.weigh(
             fragment,
             self._learner,
-            self._learner.policy().version,
+            self._learner.version,
             self._workers.owners(fragment.instance),
             min(1.0, self.progress.steps / self.experiment.steps),
         )
@@ -247,17 +233,6 @@ class Training:
             "lost": self._lost_before + workers.lost,
             "workers": workers.processes(),
         }
-
-    def _is_promising(self) -> bool:
-        progress = self.progress
-        every = self.experiment.evaluation.attempts_every
-        if self._evaluator is None or progress.learned or progress.updates % every:
-            return False
-        return progress.mean("success", LEARNED_EPISODES) >= PROMISING
-
-    def _is_learned(self, policy: MlpPolicy) -> bool:
-        assert self._evaluator is not None
-        return is_learned(self._evaluator, policy, self.experiment.seed + LEARNED_SEED_OFFSET)
 
     def _write_checkpoint(self, run: RunDirectory) -> None:
         if self._saved_updates == self.progress.updates:

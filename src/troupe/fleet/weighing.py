@@ -42,8 +42,8 @@ class Weigher:
         version: int,
         owners: npt.NDArray[np.int64],
         progress: float,
-    ) -> tuple[Weights | None, dict[str, float]]:
-        """Return the weight of each step, (T, N), and figures by name; None for equal ones.
+    ) -> tuple[Weights, dict[str, float]]:
+        """Return the weight of each step, (T, N), and figures by name.
 
         Args:
             fragment: the steps.
@@ -52,8 +52,6 @@ class Weigher:
             owners: number of the worker that took each step, (T, N).
             progress: share of the run that is done.
         """
-        if self.is_uniform:
-            return None, {}
         priority = learner.priorities(fragment) if self._weighting.needs_priority else None
         trajectory, place = np.unique(
             np.stack([fragment.instance.ravel(), fragment.episode.ravel()]),

@@ -32,6 +32,11 @@ def advantages(
     """
     delta = reward + gamma * next_value * ~terminated - value
     decay = gamma * gae_lambda * ~(terminated | truncated)
+    return sums_backward(delta, decay)
+
+
+def sums_backward(values: jax.Array, decay: jax.Array) -> jax.Array:
+    """Return S_t = values_t + decay_t S_(t+1), (T, N), with S_T = 0."""
 
     def backward(
         following: jax.Array, step: tuple[jax.Array, jax.Array]
@@ -39,5 +44,5 @@ def advantages(
         current = step[0] + step[1] * following
         return current, current
 
-    _, result = jax.lax.scan(backward, jnp.zeros_like(delta[0]), (delta, decay), reverse=True)
-    return result
+    _, sums = jax.lax.scan(backward, jnp.zeros_like(values[0]), (values, decay), reverse=True)
+    return sums

@@ -8,6 +8,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from troupe.learning.gae import sums_backward
+
 
 def targets_and_advantages(
     reward: jax.Array,
@@ -43,14 +45,8 @@ def targets_and_advantages(
     """
     delta = reward + gamma * next_value * ~terminated - value
     within = gamma * gae_lambda * ~(terminated | truncated)
-
-    def backward(
-        following: jax.Array, step: tuple[jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array]:
-        current = step[0] + step[1] * following
-        return current, current
-
-    steps = (jnp.minimum(ratio, rho_bar) * delta, within * jnp.minimum(ratio, c_bar))
-    _, correction = jax.lax.scan(backward, jnp.zeros_like(delta[0]), steps, reverse=True)
+    correction = sums_backward(
+        jnp.minimum(ratio, rho_bar) * delta, within * jnp.minimum(ratio, c_bar)
+    )
     following = jnp.concatenate([correction[1:], jnp.zeros_like(correction[:1])])
     return value + correction, delta + within * following

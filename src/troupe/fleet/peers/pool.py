@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
 
-from troupe.core.errors import TroupeError, UserError
+from troupe.core.errors import TroupeError
 from troupe.fleet.actors import LOST
+from troupe.fleet.nodes import free_cores, share_of_cores, wait_for_places
 from troupe.fleet.peers.local import Arrays, MakeLocalModel, of_others
 from troupe.fleet.peers.process import Peer
 
 MAX_LOSSES_IN_A_ROW = 5
-PLACED_WITHIN_S = 25.0
-ROUNDING = 1e-3
-"""Of the number of places, which Ray counts in parts of a core."""
 
 
 class Pool:
@@ -57,7 +53,7 @@ class Pool:
         self._ready: dict[int, Any] = {}
         self._joining: dict[int, tuple[Any, Any]] = {}
         self._losses: dict[int, int] = {}
-        _wait_for_places(self._share, len(numbers))
+        wait_for_places(self._share, len(numbers), "learners")
         for number in numbers:
             self.add(number)
 
@@ -164,31 +160,6 @@ class Pool:
     def _forget(self, number: int) -> list[Any]:
         actors = [self._ready.pop(number, None), self._joining.pop(number, (None,))[0]]
         return [actor for actor in actors if actor is not None]
-
-
-def share_of_cores(processes: int) -> float:
-    """Return how many of the cluster's cores each of some processes may ask Ray for."""
-    cores = float(ray.cluster_resources().get("CPU", 1))
-    # Ray counts in units of 0.0001
-    return min(1.0, math.floor(1e4 * cores / processes) / 1e4)
-
-
-def free_cores() -> float:
-    """Return how many of the cluster's cores nobody has asked for."""
-    return float(ray.available_resources().get("CPU", 0.0))
-
-
-def _wait_for_places(share: float, learners: int) -> None:
-    """Wait until the cluster has places for all: others may be about to leave."""
-    deadline = time.monotonic() + PLACED_WITHIN_S
-    while (free := free_cores()) / share < learners - ROUNDING:
-        if time.monotonic() > deadline:
-            raise UserError(
-                f"fleet.learners: there is a place for {int(free / share)} of {learners} learners: "
-                f"each takes {share:g} cores, and {free:g} have been free for "
-                f"{PLACED_WITHIN_S:g} s."
-            )
-        time.sleep(0.1)
 
 
 def call(actors: Mapping[int, Any], send: Callable[[Any], Any]) -> dict[int, Any]:

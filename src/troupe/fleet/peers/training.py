@@ -13,24 +13,17 @@ import numpy as np
 from troupe.core.time import NANOSECONDS
 from troupe.experiments.schema import Experiment
 from troupe.fleet.division import check_learners, merge_settings
-from troupe.fleet.evaluation import LEARNED_EPISODES, Evaluator, is_learned
+from troupe.fleet.evaluation import LearnedTest
 from troupe.fleet.peers.exchange import Outcome
 from troupe.fleet.peers.local import SERVER
 from troupe.fleet.peers.open import open_exchange
-from troupe.fleet.peers.pool import share_of_cores
 from troupe.fleet.peers.process import Report
 from troupe.fleet.peers.simulated import MakeSimulated, join_counted
 from troupe.fleet.progress import Progress
 from troupe.fleet.recording import Recorder
 from troupe.fleet.runs import Checkpoint, RunDirectory, experiment_digest
 from troupe.fleet.sampler import Sample
-from troupe.fleet.training import (
-    LEARNED_SEED_OFFSET,
-    PROMISING,
-    Figures,
-    check_stop,
-    learner_settings,
-)
+from troupe.fleet.training import Figures, check_stop, learner_settings
 from troupe.learning.merging import MergeSettings
 from troupe.policies import MlpPolicy
 
@@ -70,7 +63,7 @@ class PeerTraining:
             UserError: if anything in the experiment is wrong.
         """
         from troupe.fleet.cluster import connect
-        from troupe.fleet.nodes import check_versions
+        from troupe.fleet.nodes import check_versions, share_of_cores
 
         began = time.perf_counter()
         self.settings = learner_settings(experiment)
@@ -84,7 +77,7 @@ class PeerTraining:
         self._every = merge.every
         self._saved_updates = -1
         self._said: set[str] = set()
-        self._evaluator: Evaluator | None = None
+        self._learned_test: LearnedTest | None = None
         self._counts = [{"steps": 0, "updates": 0, "ignored": 0} for _ in range(learners)]
         self._started_ray = connect(experiment.fleet.address)
         if not self._started_ray:
@@ -99,8 +92,7 @@ class PeerTraining:
             self._exchange = open_exchange(
                 merge, make, self._common, learners, experiment.seed, processes
             )
-            if experiment.evaluation.attempts_every and "success" in self._common.metric_names:
-                self._evaluator = Evaluator(experiment, LEARNED_EPISODES, num_threads=1)
+            self._learned_test = LearnedTest(experiment, self._common.metric_names)
             self._exchange.pool.admit(everybody=True)
         except BaseException:
             self.close()
@@ -149,7 +141,7 @@ class PeerTraining:
                 self._log(run, outcome)
                 self._report(row)
                 # test and save from time to time
-                if self._is_promising() and self._is_learned():
+                if self._learned_test and self._learned_test.passes(self.progress, self.policy):
                     self.progress.mark_learned(self.experiment.fleet.instances)
                 if time.monotonic() > checkpoint_due:
                     recorder.flush()
@@ -174,8 +166,8 @@ class PeerTraining:
         if exchange is not None:
             exchange.close()
             exchange.pool.close()
-        if self._evaluator is not None:
-            self._evaluator.close()
+        if self._learned_test is not None:
+            self._learned_test.close()
         if self._started_ray:
             import ray
 
@@ -183,16 +175,8 @@ class PeerTraining:
             self._started_ray = False
 
     def _reason_to_stop(self) -> str:
-        experiment, progress = self.experiment, self.progress
-        if self.stop_requested.is_set():
-            return "interrupted"
-        if progress.steps >= experiment.steps:
-            return "steps"
-        if experiment.wall_time and progress.wall_s * NANOSECONDS["s"] >= experiment.wall_time:
-            return "wall_time"
-        if experiment.stop is not None and progress.fulfils(experiment.stop):
-            return "stop.metric"
-        return ""
+        is_interrupted = self.stop_requested.is_set()
+        return self.progress.reason_to_stop(self.experiment, is_interrupted=is_interrupted)
 
     def _count(self, outcome: Outcome) -> None:
         for number, report in outcome.reports.items():
@@ -225,18 +209,6 @@ class PeerTraining:
             if line not in self._said:
                 run.log(line)
                 self._said.add(line)
-
-    def _is_promising(self) -> bool:
-        progress = self.progress
-        every = self.experiment.evaluation.attempts_every
-        if self._evaluator is None or progress.learned or progress.updates % every:
-            return False
-        return progress.mean("success", LEARNED_EPISODES) >= PROMISING
-
-    def _is_learned(self) -> bool:
-        assert self._evaluator is not None
-        seed = self.experiment.seed + LEARNED_SEED_OFFSET
-        return is_learned(self._evaluator, self.policy(), seed)
 
     def _write_checkpoint(self, run: RunDirectory) -> None:
         if self._saved_updates == self.progress.updates:
