@@ -39,12 +39,11 @@ format: $(VENV)/.dev ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-check: $(VENV)/.dev ## check format, lint, types, imports between packages, code in the docs
+check: $(VENV)/.dev ## check format, lint, types, imports between packages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/docs
 
 bench: $(VENV)/.dev ## measure, beside the peers, what docs/benchmarks.md states
 	$(BIN)/python -m benchmarks

@@ -18,7 +18,7 @@ import ray
 from benchmarks.collecting.digits import Arrays, DigitsSettings, MakeDigits, accuracy
 from benchmarks.collecting.in_process import Outcome, Spoil, learn
 from benchmarks.harness import Json, Options, Spread, Table, in_turn, ratio, write_result
-from troupe.fleet.cluster import connect
+from troupe.fleet.cluster import connect, disconnect
 from troupe.fleet.peers.local import SERVER
 from troupe.fleet.peers.open import open_exchange
 from troupe.learning.merging import MergeSettings
@@ -80,7 +80,7 @@ def actors(options: Options) -> tuple[Json, Table]:
         }
         rates = in_turn(contenders, rounds)
     finally:
-        ray.shutdown()
+        disconnect()
     rows = []
     for c in COMMUNICATE_S:
         alone = rates[counts[0], c]
@@ -138,7 +138,7 @@ def learners(options: Options) -> tuple[Json, Table]:
         }
         found = in_turn(contenders, rounds)
     finally:
-        ray.shutdown()
+        disconnect()
     rows = []
     alone = [rate for rate, _ in found["average", 1]]
     for (name, n), results in found.items():

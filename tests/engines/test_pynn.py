@@ -74,6 +74,7 @@ def test_conforms_in_a_process(tmp_path: Path, check: Callable[[Case], None]) ->
     check_engine(case(tmp_path, "process"), (check,))
 
 
+@pytest.mark.slow
 def test_two_brains_run_in_two_processes(tmp_path: Path) -> None:
     check_engine(case(tmp_path, "process"), (check_advance_by_nothing,))
 

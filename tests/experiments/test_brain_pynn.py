@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 
 from tests.experiments.conftest import RunExperiment
 
 
+@pytest.mark.slow
 def test_a_brain_in_pynn_drives_the_vehicle_to_the_lamp_as_one_in_nest_does(
     run_experiment: RunExperiment,
 ) -> None:

@@ -4,6 +4,7 @@ import pytest
 from tests.experiments.conftest import RunExperiment
 
 
+@pytest.mark.slow
 def test_a_server_does_what_nest_in_a_process_does(run_experiment: RunExperiment) -> None:
     duration = "loop.duration=600ms"
     served = run_experiment("brain-server", duration)

@@ -24,6 +24,7 @@ def angles(recording: Recording, first_s: float, last_s: float) -> np.ndarray:
     return angle.values[within]
 
 
+@pytest.mark.slow
 def test_the_reflex_holds_the_arm_against_a_load(run_experiment: RunExperiment) -> None:
     held = run_experiment("reflex", "fleet.instances=4")
     # quiet before, -4 N m from 1.0 to 1.2 s, back afterwards

@@ -14,7 +14,7 @@ SHORT = {
 # whose brains cannot snapshot; their own tests stand beside their names
 OF_SEVERAL_ENGINES = ("reflex-gains", "exoskeleton-assist")
 # that would take their time and simulate what scara-reach does
-SLOW = ("scara-reach-20ms", "scara-reach-200ms", "scara-reach-tail")
+SLOW = ("scara-reach-20ms", "scara-reach-200ms", "scara-reach-tail", "scara-reach-straggler")
 NAMES = [name for name in trainable_names() if name not in (*OF_SEVERAL_ENGINES, *SLOW)]
 EACH = pytest.mark.parametrize("name", NAMES)
 

@@ -1,9 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from troupe.experiments.load import load_experiment
 from troupe.experiments.schema import Experiment
+from troupe.fleet.cluster import connect, disconnect
 
 SMALL = (
     "fleet.instances=16",
@@ -14,6 +15,7 @@ SMALL = (
     "learner.lag=1",
     "task.episode=400ms",
     "evaluation.episodes=5",
+    "fleet.checkpoint_every=1h",
 )
 
 
@@ -25,3 +27,11 @@ def small() -> Callable[..., Experiment]:
         return load_experiment("scara-reach", [*SMALL, f"steps={steps}", *overrides])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """One local Ray for all tests that need one; they are in the group "ray" of xdist."""
+    connect(None)
+    yield
+    disconnect()

@@ -12,21 +12,12 @@ import yaml
 
 from tests.fleet.test_training import assert_same_run
 from troupe.core import UserError
-from troupe.fleet.cluster import connect
 from troupe.fleet.launch import run_training
 from troupe.fleet.runs import RunDirectory
 from troupe.fleet.sweep import check_sweep, combinations, run_sweep
 from troupe.fleet.training import Training
 
-pytestmark = pytest.mark.xdist_group("ray")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    """One local Ray for the module's tests."""
-    connect(None)
-    yield
-    ray.shutdown()
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("cluster")]
 
 
 def test_workers_give_bitwise_the_run_of_one_process(small, tmp_path):

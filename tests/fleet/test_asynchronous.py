@@ -10,22 +10,13 @@ import ray
 
 from tests.fleet.test_actors import actor_processes
 from troupe.core import UserError
-from troupe.fleet.cluster import connect
 from troupe.fleet.launch import run_training
 from troupe.fleet.runs import RunDirectory, read_checkpoint
 from troupe.fleet.training import Training
 
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("cluster")]
 
 FLEET = ("fleet.workers=3", "fleet.fragment=8", "learner.lag=0")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    """One local Ray for the module's tests."""
-    connect(None)
-    yield
-    ray.shutdown()
 
 
 def settled(summary: dict) -> int:

@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-import ray
 
 from troupe.episodes import Fragment
-from troupe.fleet.cluster import connect
 from troupe.fleet.journal import Arrival, Journal
 from troupe.fleet.runs import RunDirectory
 from troupe.fleet.sampler import FaultRecord, Sample
@@ -109,13 +107,6 @@ def test_without_a_folder_nothing_is_kept():
 
 class DeathError(Exception):
     """Stands for one that no code can handle: nothing is saved after it."""
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    connect(None)
-    yield
-    ray.shutdown()
 
 
 @pytest.mark.slow

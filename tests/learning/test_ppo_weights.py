@@ -44,7 +44,10 @@ def padded(fragment: Fragment, num_rows: int) -> Fragment:
     "changes",
     [
         {},
-        {"schedule": "kl-adaptive", "normalise_advantages": "batch", "correction": "vtrace"},
+        pytest.param(
+            {"schedule": "kl-adaptive", "normalise_advantages": "batch", "correction": "vtrace"},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["defaults", "whole-batch"],
 )

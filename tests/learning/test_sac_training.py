@@ -42,8 +42,8 @@ def assert_same_policy(first: Path, second: Path) -> None:
     "override",
     [
         "learner.lag=0",
-        "learner.lag=1",
-        "learner.replay_capacity=200",
+        pytest.param("learner.lag=1", marks=pytest.mark.slow),
+        pytest.param("learner.replay_capacity=200", marks=pytest.mark.slow),
         "learner.weighting.type=priority",
     ],
 )

@@ -16,7 +16,7 @@ from troupe.core.errors import TroupeError, UserError
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import specs
 from troupe.fleet.actor import CONTROL, Actor
-from troupe.fleet.cluster import check_address, connect
+from troupe.fleet.cluster import check_address, connect, disconnect
 from troupe.fleet.division import Snapshot, check_division, divide, join_snapshots, split_snapshot
 from troupe.fleet.journal import Arrival
 from troupe.fleet.nodes import (
@@ -167,7 +167,7 @@ class Actors:
             ray.kill(handle)
         self.handles = []
         if self._started_ray:
-            ray.shutdown()
+            disconnect()
             self._started_ray = False
 
     def _new_actor(self, worker: int, cores: float | None = None) -> Any:

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from troupe.episodes import Backlog, Fragment
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import Simulation
-from troupe.fleet.cluster import connect
+from troupe.fleet.cluster import connect, disconnect
 from troupe.fleet.sampler import Sampler
 from troupe.fleet.training import learner_settings
 from troupe.learning.base import Learner
@@ -154,7 +154,7 @@ def measure_calls(address: str, num_bytes: int) -> CallTimes:
         for actor in actors:
             ray.kill(actor)
         if started:
-            ray.shutdown()
+            disconnect()
     return CallTimes(call.whole_s, many.whole_s / len(rounds), offers.whole_s / len(actors))
 
 

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.authentication.authentication_token_setup import (
+    maybe_enable_token_auth_if_token_available,
+)
 from ray.exceptions import RayError
 
 from troupe.core.errors import UserError
 
 ANSWER_WITHIN_S = 10.0
 
+ENDED_WITHIN_S = 30.0
+"""For how long to wait for the processes of a Ray that was started here."""
+
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""What the processes of workers have in their environment: there is one of them per core."""
+
 
 def connect(address: str | None) -> bool:
-    """Connect to Ray and return whether that is new.
+    """Connect to Ray and return whether that is new, so that `disconnect` is due.
 
     Args:
         address: of a cluster, "host:port"; None for ``RAY_ADDRESS``, or this machine.
@@ -32,33 +45,65 @@ def connect(address: str | None) -> bool:
     address = check_address(address)
     if ray.is_initialized():
         return False
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if address == "local":
-        options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    options["runtime_env"] = {"env_vars": environment}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        with _signals_are_ours(), warnings.catch_warnings():
+        if address == "local":
+            address = _start()
+            _use_token()
+        else:
+            options["runtime_env"] = {"env_vars": ONE_THREAD}
+        with _handler_is_ours(), warnings.catch_warnings():
             # what Ray forks becomes another program at once, so threads of JAX do not matter
             warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
-            _start(address, options)
+            ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+        disconnect()
         raise UserError(f"no Ray cluster can be used at '{address}': {error}") from error
     _keep_token_private()
     return True
 
 
-def _start(address: str, options: Mapping[str, Any]) -> None:
-    """Start Ray, once more if one of its own processes did not come up in time.
+def disconnect() -> None:
+    """Disconnect from Ray, and end it with all its processes if it was started here."""
+    ray.shutdown()
+    while _started:
+        process = _started.pop()
+        process.communicate()  # closes what it reads, and waits
+        process.wait(ENDED_WITHIN_S)
 
-    That happens on a machine that is very busy, and where gRPC has threads in this process.
+
+def _start() -> str:
+    """Start Ray on this machine and return its address.
+
+    Signals to our process group do not reach it: a run has to be saved before its workers end.
+
+    Raises:
+        RuntimeError: if it does not start.
     """
-    try:
-        ray.init(address=address, **options)
-    except RuntimeError as error:
-        if address != "local" or "Timed out" not in str(error):
-            raise
-        ray.init(address=address, **options)
+    with tempfile.TemporaryFile(mode="w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "troupe.fleet.local_ray"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=os.environ | ONE_THREAD,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        if address:
+            _started.append(process)
+            return address
+        process.wait()
+        errors.seek(0)
+        raise RuntimeError(errors.read().strip() or f"it ended with status {process.returncode}")
+
+
+def _use_token() -> None:
+    """Authenticate as a Ray that was started here demands; Ray itself would only if told to."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _keep_token_private() -> None:
@@ -93,32 +138,17 @@ def check_address(address: str | None) -> str:
 
 
 @contextmanager
-def _signals_are_ours() -> Iterator[None]:
-    """Keep SIGTERM and its handler for us while Ray starts.
-
-    Ray would replace the handler by one that exits. A signal that is sent to our process group
-    must not end Ray's processes before the run has been saved, so they get groups of their own.
-    """
+def _handler_is_ours() -> Iterator[None]:
+    """Keep our handler of SIGTERM; Ray would replace it by one that exits."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handler = signal.getsignal(signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    _starting.set()
     try:
         yield
     finally:
-        _starting.clear()
         signal.signal(signal.SIGTERM, handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
-def _detach() -> None:
-    """Give a process that has just been forked a group and SIGTERM of its own, if it is Ray's."""
-    if _starting.is_set():
-        os.setpgid(0, 0)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-
-
-_starting = threading.Event()
-os.register_at_fork(after_in_child=_detach)
+_started: list[subprocess.Popen[str]] = []
+"""The process of the Ray that was started here, if any."""

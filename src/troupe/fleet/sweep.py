@@ -102,12 +102,12 @@ def run_sweep(
         InterruptedRun: if a signal ended it; what was done is kept.
         TroupeError: if runs failed; the others are kept.
     """
-    from troupe.fleet.cluster import connect
+    from troupe.fleet.cluster import connect, disconnect
     from troupe.fleet.trials import run_trials
 
     if not resume:
         check_output(out, force=force, marker=SWEEP_FILE)
-    connect(next(iter(experiments.values())).fleet.address)
+    started = connect(next(iter(experiments.values())).fleet.address)
     if not resume:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
@@ -118,8 +118,12 @@ def run_sweep(
         for name, experiment in experiments.items()
         if not _is_done(out / name, experiment)
     ]
-    if trials:
-        run_trials(trials, out, report)
+    try:
+        if trials:
+            run_trials(trials, out, report)
+    finally:
+        if started:
+            disconnect()
     return [json.loads((out / name / "summary.json").read_text()) for name in experiments]
 
 

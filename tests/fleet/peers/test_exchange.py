@@ -20,7 +20,7 @@ from troupe.fleet.peers.exchange import Outcome
 from troupe.fleet.peers.local import SERVER, Improvement
 from troupe.fleet.peers.open import open_exchange
 
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("cluster")]
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 

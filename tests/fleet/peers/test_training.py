@@ -10,7 +10,7 @@ from troupe.fleet.peers.training import PeerTraining
 from troupe.fleet.runs import RunDirectory
 from troupe.fleet.training import check_experiment
 
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("cluster")]
 
 
 def merged(how: str) -> tuple[str, str]:
@@ -40,6 +40,7 @@ def train(experiment, out: Path, stop_after: int = 0, *, resume: bool = False) -
     return training
 
 
+@pytest.mark.slow
 def test_learners_divide_the_instances_and_their_models_are_merged(small, tmp_path):
     training = train(small(*merged("average"), steps=2048), tmp_path / "run")
     rows = curve(tmp_path / "run")

@@ -169,9 +169,9 @@ class PeerTraining:
         if self._learned_test is not None:
             self._learned_test.close()
         if self._started_ray:
-            import ray
+            from troupe.fleet.cluster import disconnect
 
-            ray.shutdown()
+            disconnect()
             self._started_ray = False
 
     def _reason_to_stop(self) -> str:
