@@ -1,16 +1,23 @@
 """The study of collecting and weighting: one factor at a time, samples and time to 5 mm.
 
 Eight slow simulators of SCARA, equal ones or a heterogeneous fleet; the base is asynchronous, with
-immediate updates, decoupled correction and uniform weights. docs/study.md tells what came out.
+immediate updates, decoupled correction and uniform weights. All but the mode is varied on the
+heterogeneous fleet only. docs/study.md tells what came out and shows the figures drawn here.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from scipy import stats
+
 from benchmarks.harness import Json, Options, Records, Spread, Table, train
+from troupe.analysis.canvas import INK, PALETTE, axis_figures, panels, styled, to_png
 
 EXPERIMENT = "scara-reach"
 SEEDS = (0, 1, 2, 3, 4)
@@ -64,10 +71,10 @@ def run(options: Options) -> None:
     factors = options.parts(list(FACTORS), ["mode"])
     seeds = options.choose(SEEDS, (0,), options.seeds)
     records = Records("collecting.study", options)
+    pairs = [(fleet, factor) for factor in factors for fleet in fleets_of(factor)]
     cases = {
         (fleet, factor, level): {**BASE, **FLEETS[fleet], **settings}
-        for fleet in FLEETS
-        for factor in factors
+        for fleet, factor in pairs
         for level, settings in FACTORS[factor].items()
     }
     if options.quick:
@@ -80,10 +87,17 @@ def run(options: Options) -> None:
                 name_of(settings, seed), lambda s=settings, n=seed: measure(options, s, n)
             )
             found[case].append(record)
-    tables = [table(fleet, factor, found) for fleet in FLEETS for factor in factors]
+    tables = [table(fleet, factor, found) for fleet, factor in pairs]
     for shown in tables:
         print(shown)
     records.write(tables)
+    with styled():
+        draw(options.out / "study.png", pairs, found)
+
+
+def fleets_of(factor: str) -> Sequence[str]:
+    """Return the fleets on which a factor is varied."""
+    return list(FLEETS) if factor == "mode" else ["heterogeneous"]
 
 
 def name_of(settings: Mapping[str, Any], seed: int) -> str:
@@ -128,3 +142,38 @@ def table(fleet: str, factor: str, found: Mapping[tuple[str, ...], Sequence[Json
     header = [factor, "reached", "steps", "wall, s", "mean lag", "late", "final error, mm"]
     title = f"{EXPERIMENT} to {TARGET_M * 1000:g} mm, 8 {fleet} slow workers, by {factor}"
     return Table(title, header, rows)
+
+
+def draw(
+    path: Path,
+    pairs: Sequence[tuple[str, str]],
+    found: Mapping[tuple[str, ...], Sequence[Json]],
+) -> None:
+    """Draw steps and seconds to the target: each run a dot, the mean with its 95 % interval."""
+    rows = [(*pair, level) for pair in pairs for level in FACTORS[pair[1]]]
+    height_in = 1.0 + 0.32 * len(rows)
+    panes = panels(2, height_in, sharey=True)
+    for axes, (name, label, unit) in zip(
+        panes, (("steps", "thousand steps", 1e-3), ("wall_s", "seconds", 1.0)), strict=True
+    ):
+        for y, row in enumerate(reversed(rows)):
+            reached = [unit * run[name] for run in found[row] if run["reached"]]
+            missed = [unit * run[name] for run in found[row] if not run["reached"]]
+            axes.plot(reached, [y] * len(reached), "o", color=PALETTE[0], alpha=0.5, markersize=5)
+            axes.plot(missed, [y] * len(missed), "x", color=PALETTE[1], markersize=6)
+            mean, half = interval(reached + missed)
+            axes.errorbar(mean, y, xerr=half, fmt="|", color=INK, capsize=3, markersize=9)
+        axes.set_xlabel(f"{label} to {TARGET_M * 1000:g} mm")
+        axes.set_xlim(left=0)
+        axes.grid(axis="x")
+    labels = [f"{level}, {fleet}" if factor == "mode" else level for fleet, factor, level in rows]
+    panes[0].set_yticks(range(len(rows)), list(reversed(labels)))
+    path.write_bytes(to_png(axis_figures(panes)))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean and half of its 95 % confidence interval, by Student's t."""
+    if len(values) < 2:
+        return statistics.fmean(values), 0.0
+    t = float(stats.t.ppf(0.975, len(values) - 1))
+    return statistics.fmean(values), t * statistics.stdev(values) / math.sqrt(len(values))

@@ -1,5 +1,5 @@
 """``python -m troupe`` is ``troupe``."""
 
-from troupe.cli import main
+from troupe.cli import run
 
-main()
+run()

@@ -1,11 +1,13 @@
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from troupe.cli import run
 from troupe.experiments.load import catalog_names
 from troupe.fleet.training import Training
 
@@ -235,3 +237,18 @@ def test_an_output_that_exists_or_cannot_be_written_is_refused(troupe):
     code, _, err = troupe("train", "scara-reach", "--out", "file/run")
     assert code == 2
     assert "file/run" in err
+
+
+def test_ctrl_c_while_commands_are_imported_ends_quietly(monkeypatch, capfd):
+    class Interrupts:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name == "troupe.cli.main":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "troupe.cli.main", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupts, *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 130
+    assert capfd.readouterr() == ("", "")

@@ -15,7 +15,7 @@ import yaml
 
 from troupe.analysis.report import write_report
 from troupe.analysis.runs import read_runs
-from troupe.cli import main
+from troupe.cli.main import main
 from troupe.core.errors import EngineError, FunctionError, TroupeError, UserError
 from troupe.episodes.recording import RecordingWriter, read_recording
 from troupe.experiments.load import load_experiment
