@@ -1,5 +1,5 @@
 """``python -m troupe`` is ``troupe``."""
 
-from troupe.cli import run
+from troupe.cli import entry
 
-run()
+entry()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from troupe.cli import run
+from troupe.cli import entry
 from troupe.experiments.load import catalog_names
 from troupe.fleet.training import Training
 
@@ -249,6 +249,6 @@ def test_ctrl_c_while_commands_are_imported_ends_quietly(monkeypatch, capfd):
     monkeypatch.delitem(sys.modules, "troupe.cli.main", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Interrupts, *sys.meta_path])
     with pytest.raises(SystemExit) as ended:
-        run()
+        entry()
     assert ended.value.code == 130
     assert capfd.readouterr() == ("", "")

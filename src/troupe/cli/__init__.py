@@ -7,7 +7,7 @@ as one JSON object, and exit codes. To add a command, copy `show.py` and add it 
 import sys
 
 
-def run() -> None:
+def entry() -> None:
     """Run the command that was typed; Ctrl-C while commands are imported ends quietly, too."""
     try:
         from troupe.cli.main import main
