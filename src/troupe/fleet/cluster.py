@@ -88,7 +88,7 @@ def _start() -> str:
             stderr=errors,
             text=True,
             env=os.environ | ONE_THREAD,
-            start_new_session=True,
+            process_group=0,
         )
         assert process.stdout is not None
         address = process.stdout.readline().strip()
