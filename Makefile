@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROJECT_INSTALL := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 NRP_INSTALL := $(PIP_INSTALL) --no-deps --no-build-isolation --editable packages/troupe-nrp
+# where Python may write no bytecode, each process would compile all that it imports, a second or two
+COMPILE_IMPORTS := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib src packages || true
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile --quiet --no-config \
 	--universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links
@@ -78,6 +80,7 @@ $(VENV)/.main: requirements/build.txt requirements/main.txt pyproject.toml | $(B
 	@echo "Installing Troupe into $(VENV) (once; about a minute) ..."
 	$(PIP_INSTALL) --require-hashes --requirement requirements/build.txt --requirement requirements/main.txt
 	$(PROJECT_INSTALL)
+	@$(COMPILE_IMPORTS)
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml packages/troupe-nrp/pyproject.toml | $(BIN)/python
@@ -85,6 +88,7 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml packages/troupe-nrp/pyproject.
 	$(PIP_INSTALL) --require-hashes --requirement requirements/dev.txt
 	$(PROJECT_INSTALL)
 	$(NRP_INSTALL)
+	@$(COMPILE_IMPORTS)
 	@touch $(VENV)/.main $@
 
 # no wheel of NEST has MPI, and one in the cache of pip need not; the version is that of
