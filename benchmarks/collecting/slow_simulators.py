@@ -44,25 +44,27 @@ def run(options: Options) -> None:
 
 def scale(options: Options) -> tuple[Json, Table]:
     """128 simulators of 100 ms a step on this machine, beside one of them alone."""
-    workers, rounds = options.choose(128, 4), options.choose(3, 1, options.rounds)
+    many, rounds = options.choose(128, 4), options.choose(3, 1, options.rounds)
+    shared = options.choose(16, 2)
     steps_each = options.choose(300, 20)
-    runs = in_turn(
-        {
-            count: partial(measure, options, count, steps_each, {"engines.arm.step_time": "100ms"})
-            for count in (1, workers)
-        },
-        rounds,
-    )
-    alone, together = ([run["steps_per_s"] for run in runs[count]] for count in (1, workers))
-    share = ratio([rate / workers for rate in together], alone)
-    rows = [
-        ["1", str(Spread.of(alone)), "", ""],
-        [str(workers), str(Spread.of(together)), str(share), "0.95"],
-    ]
+    contenders = {}
+    for workers, in_a_process in ((1, 1), (many, shared), (many, 1)):
+        settings = {
+            "engines.arm.step_time": "100ms",
+            "fleet.workers_per_process": in_a_process,
+        }
+        contenders[workers, in_a_process] = partial(measure, options, workers, steps_each, settings)
+    runs = in_turn(contenders, rounds)
+    rates = {key: [run["steps_per_s"] for run in found] for key, found in runs.items()}
+    rows = []
+    for (workers, in_a_process), found in rates.items():
+        share = ratio([rate / workers for rate in found], rates[1, 1])
+        startup = Spread.of(run["startup_s"] for run in runs[workers, in_a_process])
+        shown = [str(Spread.of(found)), str(share), str(startup)]
+        rows.append([str(workers), str(in_a_process), *shown, "0.95" if workers > 1 else ""])
     title = f"{EXPERIMENT}, simulators of 100 ms a step, one instance a worker, asynchronous"
-    return {str(k): v for k, v in runs.items()}, Table(
-        title, ["workers", "steps/s", "/ workers x one", "must"], rows
-    )
+    header = ["workers", "in a process", "steps/s", "/ workers x one", "start, s", "must"]
+    return {f"{w} by {p}": found for (w, p), found in runs.items()}, Table(title, header, rows)
 
 
 def straggler(options: Options) -> tuple[Json, Table]:

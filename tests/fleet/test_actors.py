@@ -70,19 +70,25 @@ def actor_processes() -> list[int]:
     return sorted(process for process in parents if is_ours(process) and is_actor(process))
 
 
-def test_a_killed_worker_changes_nothing_but_the_count_of_restarts(small, tmp_path):
+@pytest.mark.parametrize(
+    ("workers", "processes", "lost"),
+    [(("fleet.workers=2",), 2, 1), (("fleet.workers=4", "fleet.workers_per_process=2"), 2, 2)],
+    ids=["each-its-process", "two-share-one"],
+)
+def test_a_killed_process_changes_nothing_but_the_count_of_restarts(
+    small, tmp_path, workers, processes, lost
+):
     run_training(small(steps=2048), tmp_path / "calm")
     killed = []
 
     def kill_one(row: dict[str, float]) -> None:
         if row["update"] == 3:
-            killed.append(actor_processes()[0])
+            killed.extend(actor_processes())
             os.kill(killed[0], signal.SIGKILL)
 
-    summary = run_training(
-        small("fleet.workers=2", steps=2048), tmp_path / "storm", report=kill_one
-    )
-    assert len(killed) == summary["worker_restarts"] == 1
+    summary = run_training(small(*workers, steps=2048), tmp_path / "storm", report=kill_one)
+    assert len(killed) == processes
+    assert summary["worker_restarts"] == lost
     assert summary["dropped_steps"] == 0
     assert_same_run(tmp_path / "calm", tmp_path / "storm")
 

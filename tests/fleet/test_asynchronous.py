@@ -25,9 +25,17 @@ def settled(summary: dict) -> int:
     return len(checkpoint.groups.get("backlog", {}).get("reward", ()))
 
 
-@pytest.mark.parametrize("mode", ["preemptive", "asynchronous"])
-def test_every_step_is_learned_from_or_kept(small, tmp_path, mode):
-    summary = run_training(small(*FLEET, f"fleet.mode={mode}"), tmp_path / "run")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("fleet.mode=preemptive",),
+        ("fleet.mode=asynchronous",),
+        ("fleet.mode=asynchronous", "fleet.workers_per_process=2"),
+    ],
+    ids=["preemptive", "asynchronous", "two-in-a-process"],
+)
+def test_every_step_is_learned_from_or_kept(small, tmp_path, settings):
+    summary = run_training(small(*FLEET, *settings), tmp_path / "run")
     assert summary["steps"] == 1024
     assert summary["dropped_steps"] == 0
     assert sum(worker["steps"] for worker in summary["by_worker"]) == 1024 + settled(summary)

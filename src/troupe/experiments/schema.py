@@ -25,7 +25,10 @@ class FleetSettings(Settings):
     """Who steps the instances, and who waits for whom.
 
     Attributes:
-        workers: 0 for this process, else how many Ray actors.
+        workers: 0 for this process, else how many sample on Ray.
+        workers_per_process: that share a process, each on a thread of its own. With simulators
+            that are slow because they wait, hundreds of workers fit a few cores that way; all of
+            a process are lost and replaced together.
         instances: in total, divided over the workers; default without a task: 1.
         address: of a Ray cluster; default: ``RAY_ADDRESS``, or this machine.
         mode: ``synchronous``: every worker gives the same number of steps to each update, and all
@@ -49,6 +52,7 @@ class FleetSettings(Settings):
     """
 
     workers: int = Field(0, ge=0)
+    workers_per_process: int = Field(1, ge=1)
     instances: int = Field(64, ge=1)
     address: str | None = None
     mode: FleetMode = "synchronous"
@@ -66,6 +70,11 @@ class FleetSettings(Settings):
             raise ValueError(
                 f"learners: {self.learners} learners each step their own share in mode "
                 f"'synchronous'; '{self.mode}' is for one"
+            )
+        if self.learners > 1 and self.workers_per_process > 1:
+            raise ValueError(
+                f"workers_per_process: {self.workers_per_process} is for one learner; valid with "
+                f"{self.learners} learners: 1"
             )
         if self.learners == 1 and self.merge is not None:
             raise ValueError("merge: there is nothing to merge: learners is 1; valid: 2 or more")

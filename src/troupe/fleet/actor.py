@@ -1,10 +1,11 @@
-"""An actor's process: its own range of instances, sampled fragment by fragment. Imports no JAX."""
+"""Actors: each samples its own range of instances, fragment by fragment. Imports no JAX."""
 
 from __future__ import annotations
 
 import os
 import socket
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
@@ -21,24 +22,32 @@ CONTROL = "control"
 """The concurrency group of the calls that reach an actor while it samples."""
 
 
-class Actor:
-    """Steps a range of an experiment's instances on one native thread."""
+class Part(NamedTuple):
+    """What one actor samples.
 
-    def __init__(
-        self,
-        description: Description,
-        first_instance: int,
-        num_instances: int,
-        slowdown: float = 1.0,
-        version: str = __version__,
-    ) -> None:
-        """Build the simulation of the range.
+    Attributes:
+        first_instance: global id of the first instance.
+        num_instances: how many.
+        slowdown: factor on the engines' declared step time.
+    """
+
+    first_instance: int
+    num_instances: int
+    slowdown: float
+
+
+class ActorProcess:
+    """The process of one actor, or of several that each sample on a thread of their own.
+
+    Calls name the actor by its place in the process.
+    """
+
+    def __init__(self, description: Description, parts: Sequence[Part], version: str) -> None:
+        """Build the simulations.
 
         Args:
             description: the resolved experiment, as plain values.
-            first_instance: global id of the first instance.
-            num_instances: how many.
-            slowdown: factor on the engines' declared step time.
+            parts: of the actors.
             version: of Troupe, where the learner runs.
 
         Raises:
@@ -49,6 +58,49 @@ class Actor:
                 f"machine '{socket.gethostname()}' has Troupe {__version__}, "
                 f"and the learner's Troupe {version}"
             )
+        self._actors = [Actor(description, *part) for part in parts]
+
+    def process(self) -> tuple[str, int]:
+        """Return the host and the id of the process."""
+        return socket.gethostname(), os.getpid()
+
+    def start(self, place: int, noise_size: int, snapshot: Snapshot | None) -> Snapshot:
+        """Let an actor begin; see `Actor.start`."""
+        return self._actors[place].start(noise_size, snapshot)
+
+    def sample(
+        self, place: int, policy: MlpPolicy, num_steps: int, call: int
+    ) -> tuple[Sample | None, Snapshot]:
+        """Return an actor's next steps; see `Actor.sample`."""
+        return self._actors[place].sample(policy, num_steps, call)
+
+    def adopt(self, place: int, policy: MlpPolicy) -> None:
+        """Give an actor a newer policy; see `Actor.adopt`."""
+        self._actors[place].adopt(policy)
+
+    def cut(self, place: int, call: int) -> None:
+        """End an actor's fragment; see `Actor.cut`."""
+        self._actors[place].cut(call)
+
+
+class Actor:
+    """Steps a range of an experiment's instances on one native thread."""
+
+    def __init__(
+        self,
+        description: Description,
+        first_instance: int,
+        num_instances: int,
+        slowdown: float = 1.0,
+    ) -> None:
+        """Build the simulation of the range.
+
+        Args:
+            description: the resolved experiment, as plain values.
+            first_instance: global id of the first instance.
+            num_instances: how many.
+            slowdown: factor on the engines' declared step time.
+        """
         threadpool_limits(1)
         experiment = build_experiment(description)
         self._seed = experiment.seed
@@ -63,10 +115,6 @@ class Actor:
             num_threads=1,
             slowdown=slowdown,
         )
-
-    def process(self) -> tuple[str, int]:
-        """Return the host and the id of the actor's process."""
-        return socket.gethostname(), os.getpid()
 
     def start(self, noise_size: int, snapshot: Snapshot | None = None) -> Snapshot:
         """Begin the first episodes, or go on from a snapshot; return the present one."""

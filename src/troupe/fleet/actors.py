@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
@@ -15,7 +17,7 @@ from troupe import __version__
 from troupe.core.errors import TroupeError, UserError
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import specs
-from troupe.fleet.actor import CONTROL, Actor
+from troupe.fleet.actor import CONTROL, ActorProcess, Part
 from troupe.fleet.cluster import check_address, connect, disconnect
 from troupe.fleet.division import Snapshot, check_division, divide, join_snapshots, split_snapshot
 from troupe.fleet.journal import Arrival
@@ -32,6 +34,43 @@ MAX_RESTARTS_IN_A_ROW = 5
 LOOK_EVERY_S = 2.0
 LOST = (RayActorError, OutOfMemoryError, ObjectLostError)
 """What an actor, or the result that it had on its machine, is lost with."""
+
+
+@dataclass(frozen=True)
+class Handle:
+    """How to call an actor in its process; calls return references to what they will return.
+
+    Attributes:
+        process: the Ray actor.
+        place: of the actor among those of the process.
+    """
+
+    process: Any
+    place: int
+
+    def start(self, noise_size: int, snapshot: Snapshot | None = None) -> Any:
+        """Begin the first episodes, or go on from a snapshot."""
+        return self._in_its_thread("start").remote(self.place, noise_size, snapshot)
+
+    def sample(self, policy: Any, num_steps: int, call: int = 0) -> Any:
+        """Sample the next steps, after what was asked for before."""
+        return self._in_its_thread("sample").remote(self.place, policy, num_steps, call)
+
+    def adopt(self, policy: Any) -> None:
+        """Give it a newer policy, also while it samples."""
+        self.process.adopt.options(concurrency_group=CONTROL).remote(self.place, policy)
+
+    def cut(self, call: int) -> None:
+        """End what it samples after its present step, up to a request."""
+        self.process.cut.options(concurrency_group=CONTROL).remote(self.place, call)
+
+    def _in_its_thread(self, method: str) -> Any:
+        return getattr(self.process, method).options(concurrency_group=thread_of(self.place))
+
+
+def thread_of(place: int) -> str:
+    """Return the concurrency group of an actor's calls: one thread, so they keep their order."""
+    return f"actor-{place}"
 
 
 class Actors:
@@ -59,8 +98,11 @@ class Actors:
         check_division(fleet)
         self.observation_spec, self.action_spec, self.metric_names = specs(experiment)
         self._started_ray = connect(fleet.address)
-        self.handles: list[Any] = []
+        self.handles: list[Handle] = []
+        self._processes: list[Any] = []
         self.ranges = divide(fleet.instances, fleet.workers)
+        self._in_a_process = fleet.workers_per_process
+        self._num_processes = math.ceil(fleet.workers / self._in_a_process)
         self.restarts = [0] * fleet.workers
         self._restarts_in_a_row = [0] * fleet.workers
         self._description = experiment.resolved()
@@ -71,26 +113,30 @@ class Actors:
         self._unplaced: set[int] = set()
         if not (self._started_ray and check_address(fleet.address) == "local"):
             check_versions()
-        self._share = share_of_cores(fleet.workers)
+        self._share = share_of_cores(self._num_processes)
         try:
-            wait_for_places(self._share, fleet.workers, "workers")
+            wait_for_places(self._share, self._num_processes, "workers")
         except UserError:
             self.close()
             raise
         options: dict[str, Any] = {
             "num_cpus": self._share,
             "scheduling_strategy": "DEFAULT",  # anywhere, also where a sweep's trial starts them
-            "concurrency_groups": {CONTROL: 1},
+            "concurrency_groups": {
+                CONTROL: 1,
+                **{thread_of(place): 1 for place in range(self._in_a_process)},
+            },
         }
-        self._actor_class = ray.remote(**options)(Actor)
-        self._processes: dict[int, Any] = {}
-        self.handles = [self._new_actor(worker) for worker in range(fleet.workers)]
+        self._process_class = ray.remote(**options)(ActorProcess)
+        self._ids: dict[int, Any] = {}
+        self._processes = [self._new_process(index) for index in range(self._num_processes)]
+        self.handles = [self._handle(worker) for worker in range(fleet.workers)]
         self.snapshots: list[Snapshot] = []
 
     def start(self, noise_size: int) -> None:
         """Begin the first episodes."""
         self._noise_size = noise_size
-        self.snapshots = self._get([handle.start.remote(noise_size) for handle in self.handles])
+        self.snapshots = self._get([handle.start(noise_size) for handle in self.handles])
 
     def snapshot(self) -> Snapshot:
         """Return the exact state of all instances, in the order of their global ids."""
@@ -100,7 +146,7 @@ class Actors:
         """Go on from a snapshot, also of another number of actors."""
         parts = split_snapshot(snapshot, self.ranges)
         starts = [
-            handle.start.remote(self._noise_size, part)
+            handle.start(self._noise_size, part)
             for handle, part in zip(self.handles, parts, strict=True)
         ]
         self.snapshots = self._get(starts)
@@ -116,17 +162,20 @@ class Actors:
     def processes(self) -> list[dict[str, Any]]:
         """Return the host and process id of each actor that has told them."""
         found = []
-        for worker, known in sorted(self._processes.items()):
+        for index, known in sorted(self._ids.items()):
             if not isinstance(known, tuple):
                 ready, _ = ray.wait([known], timeout=0)
                 if not ready:
                     continue
                 try:
-                    self._processes[worker] = known = ray.get(known)
+                    self._ids[index] = known = ray.get(known)
                 except LOST:
                     continue
             host, process = known
-            found.append({"worker": worker, "host": host, "process": process})
+            found += [
+                {"worker": worker, "host": host, "process": process}
+                for worker in self._workers_of(index)
+            ]
         return found
 
     def keep(self, worker: int, snapshot: Snapshot) -> None:
@@ -147,12 +196,14 @@ class Actors:
                 f"worker {worker} died {MAX_RESTARTS_IN_A_ROW} times in a row at the same steps"
                 f"{self._reason(worker)}."
             )
-        ray.kill(self.handles[worker])
-        cores = self._cores_left(worker)
-        self.handles[worker] = handle = self._new_actor(worker, cores)
-        self._starts[worker] = handle.start.remote(self._noise_size, self.snapshots[worker])
+        index = worker // self._in_a_process
+        # the others of its process go on in the new one when their turn has come
+        is_first = self.handles[worker].process is self._processes[index]
+        cores = self._renew(index) if is_first else 0.0
+        self.handles[worker] = handle = self._handle(worker)
+        self._starts[worker] = handle.start(self._noise_size, self.snapshots[worker])
         if cores:
-            self._watch(worker)
+            self._watch(index, self._starts[worker])
 
     def take_notices(self) -> list[str]:
         """Return what has become of actors, for the run's log, each line once."""
@@ -163,58 +214,75 @@ class Actors:
         """End the actors, and Ray if it was started here."""
         for timer in self._timers.values():
             timer.cancel()
-        for handle in self.handles:
-            ray.kill(handle)
-        self.handles = []
+        for process in self._processes:
+            ray.kill(process)
+        self._processes, self.handles = [], []
         if self._started_ray:
             disconnect()
             self._started_ray = False
 
-    def _new_actor(self, worker: int, cores: float | None = None) -> Any:
-        first, last = self.ranges[worker]
-        slowdown = self._slow_workers.get(worker, 1.0)
-        actor_class = self._actor_class
-        if cores is not None:
-            actor_class = actor_class.options(num_cpus=cores)
-        actor: Any = actor_class.remote(
-            self._description, first, last - first, slowdown, __version__
-        )
-        self._processes[worker] = actor.process.options(concurrency_group=CONTROL).remote()
-        return actor
+    def _workers_of(self, index: int) -> range:
+        """Return the workers of a process."""
+        first = index * self._in_a_process
+        return range(first, min(first + self._in_a_process, len(self.ranges)))
 
-    def _cores_left(self, worker: int) -> float:
-        """Return how many cores an actor is to ask for that replaces another.
+    def _handle(self, worker: int) -> Handle:
+        index, place = divmod(worker, self._in_a_process)
+        return Handle(self._processes[index], place)
+
+    def _new_process(self, index: int, cores: float | None = None) -> Any:
+        parts = []
+        for worker in self._workers_of(index):
+            first, last = self.ranges[worker]
+            parts.append(Part(first, last - first, self._slow_workers.get(worker, 1.0)))
+        process_class = self._process_class
+        if cores is not None:
+            process_class = process_class.options(num_cpus=cores)
+        process: Any = process_class.remote(self._description, parts, __version__)
+        self._ids[index] = process.process.options(concurrency_group=CONTROL).remote()
+        return process
+
+    def _renew(self, index: int) -> float:
+        """Replace a process, and return how many cores the new one asks for."""
+        ray.kill(self._processes[index])
+        cores = self._cores_left(index)
+        self._processes[index] = self._new_process(index, cores)
+        return cores
+
+    def _cores_left(self, index: int) -> float:
+        """Return how many cores a process is to ask for that replaces another.
 
         If the machines that are left have no place for all, it shares the cores of others.
         """
-        if worker not in self._unplaced and num_places(self._share) >= len(self.ranges):
+        if index not in self._unplaced and num_places(self._share) >= self._num_processes:
             return self._share
-        self._unplaced.discard(worker)
-        self._notices.append(
+        self._unplaced.discard(index)
+        self._notices += [
             f"worker {worker} has no cores of its own any more: the cluster has too few left"
-        )
+            for worker in self._workers_of(index)
+        ]
         return 0.0
 
-    def _watch(self, worker: int) -> None:
-        """Begin to wait for a place for an actor, and let it share others' cores if none comes."""
-        handle, start = self.handles[worker], self._starts[worker]
+    def _watch(self, index: int, start: Any) -> None:
+        """Begin to wait for a place for a process, and let it share others' cores if none comes."""
+        process = self._processes[index]
         deadline = time.monotonic() + PLACED_WITHIN_S
 
         def look() -> None:
-            if handle is not self.handles[worker] or ray.wait([start], timeout=0)[0]:
+            if process is not self._processes[index] or ray.wait([start], timeout=0)[0]:
                 return
             is_late = time.monotonic() > deadline and free_cores() < self._share
-            if is_late or num_places(self._share) < len(self.ranges):
+            if is_late or num_places(self._share) < self._num_processes:
                 # whoever waits for it finds it dead, and replaces it
-                self._unplaced.add(worker)
-                ray.kill(handle)
+                self._unplaced.add(index)
+                ray.kill(process)
             else:
-                self._look_later(worker, look)
+                self._look_later(index, look)
 
-        self._look_later(worker, look)
+        self._look_later(index, look)
 
-    def _look_later(self, worker: int, look: Callable[[], None]) -> None:
-        self._timers[worker] = timer = threading.Timer(LOOK_EVERY_S, look)
+    def _look_later(self, index: int, look: Callable[[], None]) -> None:
+        self._timers[index] = timer = threading.Timer(LOOK_EVERY_S, look)
         timer.daemon = True
         timer.start()
 

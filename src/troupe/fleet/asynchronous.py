@@ -13,7 +13,6 @@ import ray
 
 from troupe.episodes import Fragment, no_episodes
 from troupe.experiments.schema import Experiment
-from troupe.fleet.actor import CONTROL
 from troupe.fleet.actors import LOST
 from troupe.fleet.division import join_episodes
 from troupe.fleet.journal import Arrival, Journal
@@ -145,7 +144,7 @@ class AsynchronousWorkers(RayWorkers):
         self._policy, self._shared = policy, ray.put(policy)
         for worker, handle in zip(self._workers, self._actors.handles, strict=True):
             if worker.requests:
-                handle.adopt.options(concurrency_group=CONTROL).remote(self._shared)
+                handle.adopt(self._shared)
 
     def _ask(self, index: int, longest: int) -> None:
         """Ask an actor for more, so that it has work until what it gives next has arrived."""
@@ -155,7 +154,7 @@ class AsynchronousWorkers(RayWorkers):
             number = worker.requested = worker.requested + 1
             handle = self._actors.handles[index]
             self._journal.asked(num_steps * worker.num_instances)
-            reference = handle.sample.remote(self._shared, num_steps, number)
+            reference = handle.sample(self._shared, num_steps, number)
             worker.requests.append(_Request(reference, number, num_steps))
 
     def _receive(self) -> None:
@@ -209,7 +208,7 @@ class AsynchronousWorkers(RayWorkers):
         for worker, handle in zip(self._workers, self._actors.handles, strict=True):
             if worker.requests:
                 last = worker.requests[-1].number
-                handle.cut.options(concurrency_group=CONTROL).remote(last)
+                handle.cut(last)
         while any(worker.requests for worker in self._workers):
             self._receive()
 

@@ -29,7 +29,7 @@ class SynchronousWorkers(RayWorkers):
             self.arrived += sample.fragment.num_steps
             return sample
         shared = ray.put(policy)
-        pending = [actor.sample.remote(shared, num_steps) for actor in self._actors.handles]
+        pending = [actor.sample(shared, num_steps) for actor in self._actors.handles]
         samples = [
             self._sample_surely(worker, reference, shared, num_steps)
             for worker, reference in enumerate(pending)
@@ -54,7 +54,7 @@ class SynchronousWorkers(RayWorkers):
                 sample, snapshot = ray.get(reference)
             except LOST:
                 self._actors.replace(worker)
-                reference = self._actors.handles[worker].sample.remote(policy, num_steps)
+                reference = self._actors.handles[worker].sample(policy, num_steps)
             else:
                 self._actors.keep(worker, snapshot)
                 assert isinstance(sample, Sample)  # nothing cuts it
