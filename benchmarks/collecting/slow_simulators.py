@@ -46,7 +46,7 @@ def scale(options: Options) -> tuple[Json, Table]:
     """128 simulators of 100 ms a step on this machine, beside one of them alone."""
     many, rounds = options.choose(128, 4), options.choose(3, 1, options.rounds)
     shared = options.choose(16, 2)
-    steps_each = options.choose(300, 20)
+    steps_each = options.choose(600, 20)
     contenders = {}
     for workers, in_a_process in ((1, 1), (many, shared), (many, 1)):
         settings = {
