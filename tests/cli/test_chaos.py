@@ -56,6 +56,39 @@ def test_a_storm_loses_nothing_that_has_arrived(tmp_path):
     assert found["return"]["episodes"] == 20
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.xdist_group("ray")
+def test_the_death_of_ray_itself_loses_nothing_that_has_arrived(tmp_path):
+    experiment, script = tmp_path / "small.yaml", tmp_path / "storm.yaml"
+    experiment.write_text(yaml.safe_dump(load_experiment("scara-reach", EXPERIMENT).resolved()))
+    script.write_text("- {at: 1500ms, kill: node}\n")
+    storm = ["--script", str(script), "--duration", "3s", "--out", str(tmp_path / "runs")]
+    done = troupe("chaos", str(experiment), *storm, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["kills"], found["missed"], found["restarts"]) == ({"node": 1}, 0, 1)
+    assert found["steps"]["acknowledged_lost"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_one_of_several_learners_dies_and_the_others_go_on(tmp_path):
+    overrides = [o for o in EXPERIMENT if "workers" not in o and "mode" not in o]
+    overrides += ["fleet.learners=2", "fleet.instances=12"]
+    experiment, script = tmp_path / "small.yaml", tmp_path / "storm.yaml"
+    experiment.write_text(yaml.safe_dump(load_experiment("scara-reach", overrides).resolved()))
+    script.write_text("- {at: 1s, kill: learner, which: 1}\n")
+    storm = ["--script", str(script), "--duration", "8s", "--out", str(tmp_path / "runs")]
+    done = troupe("chaos", str(experiment), *storm, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["kills"], found["missed"]) == ({"learner": 1}, 0)
+    assert found["steps"]["acknowledged_lost"] == 0
+    storm_summary = json.loads((tmp_path / "runs" / "storm" / "summary.json").read_text())
+    assert [w["restarts"] for w in storm_summary["by_worker"]] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

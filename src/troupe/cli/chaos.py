@@ -32,7 +32,7 @@ def chaos(
         str | None, typer.Option(help="Time between two deaths of a random actor, e.g. 10s.")
     ] = None,
     kill_learner_every: Annotated[
-        str | None, typer.Option(help="Time between two deaths of the training process.")
+        str | None, typer.Option(help="Time between two deaths of a learner, or of the only one.")
     ] = None,
     kill_node_every: Annotated[
         str | None, typer.Option(help="Time between two deaths of Ray on this machine.")

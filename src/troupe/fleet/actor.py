@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from troupe.core.errors import UserError
 from troupe.experiments.load import Description, build_experiment
 from troupe.experiments.simulation import Simulation
 from troupe.fleet.sampler import Sample, Sampler
+from troupe.fleet.whereabouts import Whereabout, here
 from troupe.policies import MlpPolicy
 
 Snapshot = dict[str, Any]
@@ -60,9 +60,9 @@ class ActorProcess:
             )
         self._actors = [Actor(description, *part) for part in parts]
 
-    def process(self) -> tuple[str, int]:
+    def whereabout(self) -> Whereabout:
         """Return the host and the id of the process."""
-        return socket.gethostname(), os.getpid()
+        return here()
 
     def start(self, place: int, noise_size: int, snapshot: Snapshot | None) -> Snapshot:
         """Let an actor begin; see `Actor.start`."""

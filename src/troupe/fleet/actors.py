@@ -29,6 +29,7 @@ from troupe.fleet.nodes import (
     share_of_cores,
     wait_for_places,
 )
+from troupe.fleet.whereabouts import Whereabouts
 
 MAX_RESTARTS_IN_A_ROW = 5
 LOOK_EVERY_S = 2.0
@@ -101,7 +102,7 @@ class Actors:
         self.handles: list[Handle] = []
         self._processes: list[Any] = []
         self.ranges = divide(fleet.instances, fleet.workers)
-        self._in_a_process = fleet.workers_per_process
+        self._in_a_process = min(fleet.workers_per_process, fleet.workers)
         self._num_processes = math.ceil(fleet.workers / self._in_a_process)
         self.restarts = [0] * fleet.workers
         self._restarts_in_a_row = [0] * fleet.workers
@@ -128,7 +129,7 @@ class Actors:
             },
         }
         self._process_class = ray.remote(**options)(ActorProcess)
-        self._ids: dict[int, Any] = {}
+        self._whereabouts = Whereabouts()
         self._processes = [self._new_process(index) for index in range(self._num_processes)]
         self.handles = [self._handle(worker) for worker in range(fleet.workers)]
         self.snapshots: list[Snapshot] = []
@@ -161,22 +162,11 @@ class Actors:
 
     def processes(self) -> list[dict[str, Any]]:
         """Return the host and process id of each actor that has told them."""
-        found = []
-        for index, known in sorted(self._ids.items()):
-            if not isinstance(known, tuple):
-                ready, _ = ray.wait([known], timeout=0)
-                if not ready:
-                    continue
-                try:
-                    self._ids[index] = known = ray.get(known)
-                except LOST:
-                    continue
-            host, process = known
-            found += [
-                {"worker": worker, "host": host, "process": process}
-                for worker in self._workers_of(index)
-            ]
-        return found
+        return [
+            {"worker": worker, "host": host, "process": process}
+            for index, (host, process) in self._whereabouts.known().items()
+            for worker in self._workers_of(index)
+        ]
 
     def keep(self, worker: int, snapshot: Snapshot) -> None:
         """Note from where an actor that has just answered would go on."""
@@ -239,7 +229,8 @@ class Actors:
         if cores is not None:
             process_class = process_class.options(num_cpus=cores)
         process: Any = process_class.remote(self._description, parts, __version__)
-        self._ids[index] = process.process.options(concurrency_group=CONTROL).remote()
+        answer = process.whereabout.options(concurrency_group=CONTROL).remote()
+        self._whereabouts.expect(index, answer)
         return process
 
     def _renew(self, index: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -67,9 +68,14 @@ def disconnect() -> None:
     """Disconnect from Ray, and end it with all its processes if it was started here."""
     ray.shutdown()
     while _started:
-        process = _started.pop()
+        _, process = _started.popitem()
         process.communicate()  # closes what it reads, and waits
         process.wait(ENDED_WITHIN_S)
+
+
+def started_nodes() -> list[int]:
+    """Return the process of the node of the Ray that was started here, if any."""
+    return list(_started)
 
 
 def _start() -> str:
@@ -91,10 +97,10 @@ def _start() -> str:
             process_group=0,
         )
         assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        if address:
-            _started.append(process)
-            return address
+        if line := process.stdout.readline():
+            about = json.loads(line)
+            _started[about["node"]] = process
+            return str(about["address"])
         process.wait()
         errors.seek(0)
         raise RuntimeError(errors.read().strip() or f"it ended with status {process.returncode}")
@@ -150,5 +156,5 @@ def _handler_is_ours() -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
-_started: list[subprocess.Popen[str]] = []
-"""The process of the Ray that was started here, if any."""
+_started: dict[int, subprocess.Popen[str]] = {}
+"""The Ray that was started here, if any, by the process of its node."""

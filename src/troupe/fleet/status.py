@@ -54,9 +54,7 @@ def _nodes() -> list[dict[str, Any]]:
     """Return the process of the Ray node that this process started, if it did."""
     if "ray" not in sys.modules:
         return []
-    from ray._private import worker
+    from troupe.fleet.cluster import started_nodes
 
-    node: Any = worker._global_node
-    raylets = node.all_processes.get("raylet", []) if node is not None else []
     host = socket.gethostname()
-    return [{"node": i, "host": host, "process": r.process.pid} for i, r in enumerate(raylets)]
+    return [{"node": i, "host": host, "process": p} for i, p in enumerate(started_nodes())]

@@ -12,8 +12,12 @@ from troupe.fleet.actors import LOST
 from troupe.fleet.nodes import free_cores, share_of_cores, wait_for_places
 from troupe.fleet.peers.local import Arrays, MakeLocalModel, of_others
 from troupe.fleet.peers.process import Peer
+from troupe.fleet.whereabouts import Whereabouts
 
 MAX_LOSSES_IN_A_ROW = 5
+
+ANSWER = "answer"
+"""The concurrency group of the calls that reach a learner while it learns."""
 
 
 class Pool:
@@ -47,12 +51,13 @@ class Pool:
         options: dict[str, Any] = {
             "num_cpus": self._share,
             "scheduling_strategy": "SPREAD",
-            "concurrency_groups": {"answer": 1},
+            "concurrency_groups": {ANSWER: 1},
         }
         self._class: Any = ray.remote(**options)(Peer)
         self._ready: dict[int, Any] = {}
         self._joining: dict[int, tuple[Any, Any]] = {}
         self._losses: dict[int, int] = {}
+        self._whereabouts = Whereabouts()
         wait_for_places(self._share, len(numbers), "learners")
         for number in numbers:
             self.add(number)
@@ -76,7 +81,16 @@ class Pool:
         planned = number in self._planned
         share = self._share if planned else min(self._share, free_cores())
         actor = self._class.options(num_cpus=share).remote(self.make, number)
+        answer = actor.whereabout.options(concurrency_group=ANSWER).remote()
+        self._whereabouts.expect(number, answer)
         self._joining[number] = actor, actor.start.remote(state)
+
+    def processes(self) -> list[dict[str, Any]]:
+        """Return the host and process id of each learner that has told them."""
+        return [
+            {"learner": number, "host": host, "process": process}
+            for number, (host, process) in self._whereabouts.known().items()
+        ]
 
     def restore(self, states: Mapping[int, Arrays]) -> None:
         """Let learners go on from states, before anything else is asked of them."""

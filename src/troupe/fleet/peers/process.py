@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from troupe.fleet.actors import LOST
 from troupe.fleet.peers.local import Arrays, Improvement, LocalModel, MakeLocalModel
+from troupe.fleet.whereabouts import Whereabout, here
 from troupe.learning.merging import Merge, Merged, Model
 from troupe.learning.merging.gossip import Gossip
 from troupe.learning.merging.models import fault_of
@@ -71,6 +72,10 @@ class Peer:
         self._number = number
         self._local: LocalModel = make(number)
         self._offered = Model(number, self._local.parameters())
+
+    def whereabout(self) -> Whereabout:
+        """Return the host and the id of the process."""
+        return here()
 
     def start(self, state: Arrays | None) -> None:
         """Go on from a state, or from the beginning."""

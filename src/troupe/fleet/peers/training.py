@@ -23,6 +23,7 @@ from troupe.fleet.progress import Progress
 from troupe.fleet.recording import Recorder
 from troupe.fleet.runs import Checkpoint, RunDirectory, experiment_digest
 from troupe.fleet.sampler import Sample
+from troupe.fleet.status import StatusFile
 from troupe.fleet.training import Figures, check_stop, learner_settings
 from troupe.learning.merging import MergeSettings
 from troupe.policies import MlpPolicy
@@ -124,7 +125,7 @@ class PeerTraining:
         checkpoint_every_s = self.experiment.fleet.checkpoint_every / NANOSECONDS["s"]
         checkpoint_due = time.monotonic() + checkpoint_every_s
         lost_before = self.progress.lost
-        with Recorder(run, self.progress.updates) as recorder:
+        with Recorder(run, self.progress.updates) as recorder, StatusFile(run, self._status):
             while not (reason := self._reason_to_stop()):
                 # learn and exchange
                 outcome = self._exchange.step()
@@ -154,6 +155,17 @@ class PeerTraining:
         ]
         self._write_checkpoint(run)
         return reason
+
+    def _status(self) -> dict[str, Any]:
+        """Return how far the run is; called from another thread."""
+        return {
+            "updates": self.progress.updates,
+            "steps": self.progress.steps,
+            "arrived": self.progress.steps,
+            "lost": self.progress.lost,
+            "workers": [],
+            "learners": self._exchange.pool.processes(),
+        }
 
     def policy(self) -> MlpPolicy:
         """Return the policy of the common model."""
