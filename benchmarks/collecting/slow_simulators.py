@@ -1,12 +1,13 @@
 """Fleets of slow simulators: what many give against many times one, and what a straggler costs.
 
 The simulators sleep, as Gazebo does while it waits for its own clock, so hundreds of them fit two
-cores. Throughput counts the steps that have arrived, over the time since the actors started.
+cores. Throughput counts the steps that have arrived, over the time since the actors started. Beside
+it stands what ``troupe plan`` predicts for the same fleet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,9 @@ from benchmarks.harness import (
     in_turn,
     peer_script,
     ratio,
+    short,
     train,
+    troupe,
     write_result,
 )
 
@@ -60,16 +63,17 @@ def scale(options: Options) -> tuple[Json, Table]:
     for (workers, in_a_process), found in rates.items():
         share = ratio([rate / workers for rate in found], rates[1, 1])
         startup = Spread.of(run["startup_s"] for run in runs[workers, in_a_process])
-        shown = [str(Spread.of(found)), str(share), str(startup)]
+        settings = settings_of(options, workers, steps_each, {"engines.arm.step_time": "100ms"})
+        shown = [str(Spread.of(found)), str(share), predicted(settings, found), str(startup)]
         rows.append([str(workers), str(in_a_process), *shown, "0.95" if workers > 1 else ""])
     title = f"{EXPERIMENT}, simulators of 100 ms a step, one instance a worker, asynchronous"
-    header = ["workers", "in a process", "steps/s", "/ workers x one", "start, s", "must"]
+    header = ["workers", "in a process", "steps/s", "/ workers x one", "plan", "start, s", "must"]
     return {f"{w} by {p}": found for (w, p), found in runs.items()}, Table(title, header, rows)
 
 
 def straggler(options: Options) -> tuple[Json, Table]:
     """Eight simulators of 20 ms a step of which one is ten times slower, beside equal ones."""
-    steps_each, rounds = options.choose(600, 60), options.choose(3, 1, options.rounds)
+    steps_each, rounds = options.choose(1800, 60), options.choose(3, 1, options.rounds)
     slow = {"engines.arm.step_time": "20ms"}
     contenders = {}
     for mode in MODES:
@@ -96,12 +100,18 @@ def straggler(options: Options) -> tuple[Json, Table]:
         late = max(run["late_steps"] / run["steps"] for run in uneven)
         must = "" if mode == "synchronous" else "0.9; 0"
         shown = [str(Spread.of(rates[0])), str(Spread.of(rates[1])), str(kept)]
-        rows.append([mode, *shown, str(dropped), f"{late:.1%}", must])
+        plans = ["", ""]
+        if mode != "preemptive":  # which the model does not know
+            settings = settings_of(options, EQUAL_WORKERS, steps_each, {**slow, "fleet.mode": mode})
+            uneven_settings = {**settings, "fleet.slow_workers": f"{{0: {STRAGGLER}}}"}
+            plans = [predicted(settings, rates[0]), predicted(uneven_settings, rates[1])]
+        rows.append([mode, *shown, *plans, str(dropped), f"{late:.1%}", must])
     title = (
         f"{EXPERIMENT}, {EQUAL_WORKERS} simulators of 20 ms a step, one of them "
         f"{STRAGGLER:g} times slower: worth {EQUAL_WORKERS * worth:g} equal ones"
     )
-    header = ["mode", "equal, steps/s", "one slow", "/ worth", "dropped", "late", "must"]
+    header = ["mode", "equal, steps/s", "one slow", "/ worth", "plan, equal", "plan, one slow"]
+    header += ["dropped", "late", "must"]
     return {" ".join(key): found for key, found in runs.items()}, Table(title, header, rows)
 
 
@@ -110,7 +120,7 @@ def peer_row(name: str, equal: list[Json], uneven: list[Json], worth: float) -> 
     rates = [[run["steps_per_s"] for run in found] for found in (equal, uneven)]
     kept = ratio(rates[1], [rate * worth for rate in rates[0]])
     shown = [str(Spread.of(rates[0])), str(Spread.of(rates[1])), str(kept)]
-    return [f"RLlib {name}", *shown, "not told", "not told", ""]
+    return [f"RLlib {name}", *shown, "", "", "not told", "not told", ""]
 
 
 def measure_peer(options: Options, algorithm: str, slow_factor: float) -> Json:
@@ -130,22 +140,36 @@ def measure_peer(options: Options, algorithm: str, slow_factor: float) -> Json:
 
 def measure(options: Options, workers: int, steps_each: int, settings: Mapping[str, Any]) -> Json:
     """Train with workers of one instance each and return what a run tells of itself."""
-    batch = max(1, steps_each // 10) * workers
-    summary = train(
-        [EXPERIMENT],
-        options.out / "slow_simulators",
-        {
-            "fleet.mode": "asynchronous",
-            "fleet.workers": workers,
-            "fleet.instances": workers,
-            "learner.batch": batch,
-            "learner.minibatch": max(1, batch // 8) if batch % 8 == 0 else batch,
-            "steps": steps_each * workers,
-            "evaluation.episodes": 1,
-            "evaluation.attempts_every": 0,
-            **settings,
-        },
-    ).run()
+    chosen = settings_of(options, workers, steps_each, settings)
+    summary = train([EXPERIMENT], options.out / "slow_simulators", chosen).run()
     arrived = sum(worker.get("steps_per_s", 0.0) for worker in summary["by_worker"])
     kept = ("steps", "wall_s", "startup_s", "dropped_steps", "late_steps", "by_worker")
     return {"steps_per_s": arrived or summary["steps_per_s"], **{n: summary[n] for n in kept}}
+
+
+def settings_of(
+    options: Options, workers: int, steps_each: int, settings: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return the settings of a fleet with one instance a worker, 30 steps of each an update."""
+    batch = options.choose(30, 2) * workers
+    return {
+        "fleet.mode": "asynchronous",
+        "fleet.workers": workers,
+        "fleet.instances": workers,
+        "learner.batch": batch,
+        "learner.minibatch": max(1, batch // 8) if batch % 8 == 0 else batch,
+        "steps": steps_each * workers,
+        "evaluation.episodes": 1,
+        "evaluation.attempts_every": 0,
+        **settings,
+    }
+
+
+def predicted(settings: Mapping[str, Any], measured: Sequence[float]) -> str:
+    """Return the steps/s that ``troupe plan`` predicts, and how far off that is."""
+    given = [text for key, value in settings.items() for text in ("--set", f"{key}={value}")]
+    workers = str(settings["fleet.workers"])
+    fleet = ["--workers", workers, "--workers-per-node", workers]
+    (row,) = troupe("plan", EXPERIMENT, *given, *fleet, "--json").run()["plan"]
+    error = row["steps_per_s"] / Spread.of(measured).median - 1
+    return f"{short(row['steps_per_s'])} ({error:+.0%})"
