@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,9 +52,7 @@ def connect(address: str | None) -> bool:
             _use_token()
         else:
             options["runtime_env"] = {"env_vars": ONE_THREAD}
-        with _handler_is_ours(), warnings.catch_warnings():
-            # what Ray forks becomes another program at once, so threads of JAX do not matter
-            warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
+        with _handler_is_ours():
             ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         disconnect()
@@ -69,8 +66,15 @@ def disconnect() -> None:
     ray.shutdown()
     while _started:
         _, process = _started.popitem()
-        process.communicate()  # closes what it reads, and waits
-        process.wait(ENDED_WITHIN_S)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        try:
+            process.wait(ENDED_WITHIN_S)
+        except subprocess.TimeoutExpired:  # what it started ends with it
+            process.kill()
+            process.wait()
+        process.stdout.close()
 
 
 def started_nodes() -> list[int]:
