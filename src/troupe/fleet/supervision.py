@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -18,8 +19,16 @@ from troupe.fleet.sweep import SWEEP_FILE
 
 DONE, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 RESTARTS_WITHOUT_PROGRESS = 3
-ENDS_WITHIN_S = 3.0
+ENDS_WITHIN_S = 1.5
 """How long what a dead training process leaves behind has to end by itself."""
+
+
+KEEP_COMPILED = {
+    "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**30),  # with which JAX locks it
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+"""JAX's settings with which all that is compiled is kept in a directory."""
 
 
 def supervise(
@@ -32,7 +41,8 @@ def supervise(
 
     One that dies, of a signal, of a lost Ray head or of any error in mid-run, is started again
     and goes on from its newest checkpoint. What the user got wrong, and an interruption, end it;
-    so do several deaths in a row between which nothing was learned or arrived.
+    so do several deaths in a row between which nothing was learned or arrived. What it compiled
+    is kept for the next start.
 
     Args:
         first: arguments of ``troupe`` for the first start.
@@ -40,9 +50,21 @@ def supervise(
         out: the run directory that both name.
         report: called with a line for each restart.
     """
+    with tempfile.TemporaryDirectory(prefix="troupe-") as compiled:
+        cache = {"JAX_COMPILATION_CACHE_DIR": compiled, **KEEP_COMPILED}
+        return _supervise(first, again, out, report, {**cache, **os.environ})
+
+
+def _supervise(
+    first: Sequence[str],
+    again: Sequence[str],
+    out: Path,
+    report: Callable[[str], None],
+    environment: Mapping[str, str],
+) -> int:
     arguments, deaths, reached, replaced = first, 0, _reached(out), _begun(out)
     while True:
-        child = _Child([sys.executable, "-m", "troupe", *arguments])
+        child = _Child([sys.executable, "-m", "troupe", *arguments], environment)
         status = child.wait()
         if status in (DONE, USER_ERROR):
             return status
@@ -66,10 +88,10 @@ class _Child:
         is_interrupted: whether Ctrl-C or SIGTERM reached this process and was handed on.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.is_interrupted = False
         # Ctrl-C on the terminal does not reach it by itself, but through this process, once
-        self._process = subprocess.Popen(command, start_new_session=True)
+        self._process = subprocess.Popen(command, start_new_session=True, env=environment)
 
     def wait(self) -> int:
         """Hand on the signals that reach this process until it ends; return its exit status."""
