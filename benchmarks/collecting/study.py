@@ -166,7 +166,10 @@ def draw(
         axes.set_xlabel(f"{label} to {TARGET_M * 1000:g} mm")
         axes.set_xlim(left=0)
         axes.grid(axis="x")
-    labels = [f"{level}, {fleet}" if factor == "mode" else level for fleet, factor, level in rows]
+    labels = [
+        f"{level}, {fleet}" if factor == "mode" else f"{factor}: {level}"
+        for fleet, factor, level in rows
+    ]
     panes[0].set_yticks(range(len(rows)), list(reversed(labels)))
     path.write_bytes(to_png(axis_figures(panes)))
 
