@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -30,22 +31,28 @@ def troupe(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def storm(folder: Path, blows: str, duration: str, overrides: list[str]) -> dict[str, Any]:
+    """Return what a scripted storm against a small experiment says; the runs are in `folder`."""
+    experiment, script = folder / "small.yaml", folder / "storm.yaml"
+    experiment.write_text(yaml.safe_dump(load_experiment("scara-reach", overrides).resolved()))
+    script.write_text(blows)
+    place = ["--script", str(script), "--duration", duration, "--out", str(folder)]
+    done = troupe("chaos", str(experiment), *place, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.xdist_group("ray")
 def test_a_storm_loses_nothing_that_has_arrived(tmp_path):
-    experiment, script = tmp_path / "small.yaml", tmp_path / "storm.yaml"
-    experiment.write_text(yaml.safe_dump(load_experiment("scara-reach", EXPERIMENT).resolved()))
-    script.write_text("- {at: 500ms, kill: actor}\n- {at: 2500ms, kill: learner}\n")
-    storm = ["--script", str(script), "--duration", "5s", "--out", str(tmp_path / "runs")]
-    done = troupe("chaos", str(experiment), *storm, "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    blows = "- {at: 500ms, kill: actor}\n- {at: 2500ms, kill: learner}\n"
+    found = storm(tmp_path, blows, "5s", EXPERIMENT)
     assert found["kills"] == {"actor": 1, "learner": 1}
     assert (found["missed"], found["restarts"]) == (0, 1)
     steps = found["steps"]
     assert steps["acknowledged_lost"] == steps["sampled_again"] == 0
-    calm = json.loads((tmp_path / "runs" / "calm" / "summary.json").read_text())
+    calm = json.loads((tmp_path / "calm" / "summary.json").read_text())
     assert steps["learned"] == calm["steps"] > 0
     # at most what three workers of four instances had been asked for, twice
     assert 0 < steps["unacknowledged_lost"] <= 2 * 3 * 4 * 4 * 8
@@ -60,33 +67,22 @@ def test_a_storm_loses_nothing_that_has_arrived(tmp_path):
 @pytest.mark.timeout(900)
 @pytest.mark.xdist_group("ray")
 def test_the_death_of_ray_itself_loses_nothing_that_has_arrived(tmp_path):
-    experiment, script = tmp_path / "small.yaml", tmp_path / "storm.yaml"
-    experiment.write_text(yaml.safe_dump(load_experiment("scara-reach", EXPERIMENT).resolved()))
-    script.write_text("- {at: 1500ms, kill: node}\n")
-    storm = ["--script", str(script), "--duration", "3s", "--out", str(tmp_path / "runs")]
-    done = troupe("chaos", str(experiment), *storm, "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = storm(tmp_path, "- {at: 1500ms, kill: node}\n", "3s", EXPERIMENT)
     assert (found["kills"], found["missed"], found["restarts"]) == ({"node": 1}, 0, 1)
     assert found["steps"]["acknowledged_lost"] == 0
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.xdist_group("ray")
 def test_one_of_several_learners_dies_and_the_others_go_on(tmp_path):
-    overrides = [o for o in EXPERIMENT if "workers" not in o and "mode" not in o]
-    overrides += ["fleet.learners=2", "fleet.instances=12"]
-    experiment, script = tmp_path / "small.yaml", tmp_path / "storm.yaml"
-    experiment.write_text(yaml.safe_dump(load_experiment("scara-reach", overrides).resolved()))
-    script.write_text("- {at: 1s, kill: learner, which: 1}\n")
-    storm = ["--script", str(script), "--duration", "8s", "--out", str(tmp_path / "runs")]
-    done = troupe("chaos", str(experiment), *storm, "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    alone = [o for o in EXPERIMENT if not o.startswith(("fleet.workers", "fleet.mode"))]
+    blows = "- {at: 1s, kill: learner, which: 1}\n"
+    found = storm(tmp_path, blows, "8s", [*alone, "fleet.learners=2"])
     assert (found["kills"], found["missed"]) == ({"learner": 1}, 0)
     assert found["steps"]["acknowledged_lost"] == 0
-    storm_summary = json.loads((tmp_path / "runs" / "storm" / "summary.json").read_text())
-    assert [w["restarts"] for w in storm_summary["by_worker"]] == [0, 1]
+    summary = json.loads((tmp_path / "storm" / "summary.json").read_text())
+    assert [worker["restarts"] for worker in summary["by_worker"]] == [0, 1]
 
 
 @pytest.mark.parametrize(
