@@ -18,7 +18,7 @@ import ray
 from benchmarks.collecting.digits import Arrays, DigitsSettings, MakeDigits, accuracy
 from benchmarks.collecting.in_process import Outcome, Spoil, learn
 from benchmarks.harness import Json, Options, Spread, Table, in_turn, ratio, write_result
-from troupe.fleet.cluster import connect, disconnect
+from troupe.fleet.cluster import connected
 from troupe.fleet.peers.local import SERVER
 from troupe.fleet.peers.open import open_exchange
 from troupe.learning.merging import MergeSettings
@@ -69,8 +69,7 @@ def actors(options: Options) -> tuple[Json, Table]:
     """Measure fragments/s of actors that compute alone, and pass results through one link."""
     rounds = options.choose(3, 1, options.rounds)
     counts = options.choose(ACTORS, (1, 2))
-    connect(None)
-    try:
+    with connected(None):
         sleepers = [ray.remote(num_cpus=0)(Sleeper).remote() for _ in range(max(counts))]
         ray.get([sleeper.sample.remote(0.0) for sleeper in sleepers])
         contenders = {
@@ -79,8 +78,6 @@ def actors(options: Options) -> tuple[Json, Table]:
             for n in counts
         }
         rates = in_turn(contenders, rounds)
-    finally:
-        disconnect()
     rows = []
     for c in COMMUNICATE_S:
         alone = rates[counts[0], c]
@@ -128,8 +125,7 @@ def learners(options: Options) -> tuple[Json, Table]:
         "gossip": GossipSettings(),
     }
     merges = options.choose(merges, {"average": merges["average"]})
-    connect(None)
-    try:
+    with connected(None):
         contenders = {
             (name, n): lambda merge=merge, n=n: _learn_with(merge, n)
             for name, merge in merges.items()
@@ -137,8 +133,6 @@ def learners(options: Options) -> tuple[Json, Table]:
             if n >= merge.least_learners
         }
         found = in_turn(contenders, rounds)
-    finally:
-        disconnect()
     rows = []
     alone = [rate for rate, _ in found["average", 1]]
     for (name, n), results in found.items():

@@ -18,8 +18,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-SLOW = [ROOT / "docs/tutorial.md", ROOT / "docs/how-to/plan-a-fleet.md"]
-SLOW += (ROOT / "docs/experiments").glob("*.md")
 BLOCK = re.compile(
     r"^(?P<indent> *)(?:<!-- *(?P<marker>[^>]*?) *-->\n *)?"
     r"```(?P<language>\w+)(?P<options>[^\n`]*)\n(?P<code>.*?)^(?P=indent)``` *$",
@@ -105,12 +103,7 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def each(pages: list[Path]) -> pytest.MarkDecorator:
-    marked = [pytest.param(p, marks=pytest.mark.slow if p in SLOW else ()) for p in pages]
-    return pytest.mark.parametrize("page", marked, ids=[name(page) for page in pages])
-
-
-@each([page for page in PAGES if has_code(fast(page))])
+@pytest.mark.parametrize("page", [page for page in PAGES if has_code(fast(page))], ids=name)
 def test_code_of_page_runs(page: Path, tmp_path: Path) -> None:
     run(fast(page), tmp_path)
 

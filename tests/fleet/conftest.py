@@ -4,7 +4,7 @@ import pytest
 
 from troupe.experiments.load import load_experiment
 from troupe.experiments.schema import Experiment
-from troupe.fleet.cluster import connect, disconnect
+from troupe.fleet.cluster import connected
 
 SMALL = (
     "fleet.instances=16",
@@ -32,6 +32,5 @@ def small() -> Callable[..., Experiment]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
     """One local Ray for all tests that need one; they are in the group "ray" of xdist."""
-    connect(None)
-    yield
-    disconnect()
+    with connected(None):
+        yield

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from troupe.episodes import Backlog, Fragment
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import Simulation
-from troupe.fleet.cluster import connect, disconnect
+from troupe.fleet.cluster import connected
 from troupe.fleet.sampler import Sampler
 from troupe.fleet.training import learner_settings
 from troupe.learning.base import Learner
@@ -141,20 +141,18 @@ def measure_calls(address: str, num_bytes: int) -> CallTimes:
     Raises:
         UserError: if nothing answers at the address.
     """
-    started = connect(address)
-    actor_class: Any = ray.remote(num_cpus=0)(_Caller)
-    actors = [actor_class.remote() for _ in range(4)]
-    try:
-        ray.get([actor.call.remote(num_bytes) for actor in actors])
-        call = _measure(lambda: ray.get(actors[0].call.remote(num_bytes)))
-        rounds = [actor for _ in range(16) for actor in actors]
-        many = _measure(lambda: ray.get([actor.call.remote(num_bytes) for actor in rounds]))
-        offers = _measure(lambda: [actor.call.remote(0) for actor in actors])
-    finally:
-        for actor in actors:
-            ray.kill(actor)
-        if started:
-            disconnect()
+    with connected(address):
+        actor_class: Any = ray.remote(num_cpus=0)(_Caller)
+        actors = [actor_class.remote() for _ in range(4)]
+        try:
+            ray.get([actor.call.remote(num_bytes) for actor in actors])
+            call = _measure(lambda: ray.get(actors[0].call.remote(num_bytes)))
+            rounds = [actor for _ in range(16) for actor in actors]
+            many = _measure(lambda: ray.get([actor.call.remote(num_bytes) for actor in rounds]))
+            offers = _measure(lambda: [actor.call.remote(0) for actor in actors])
+        finally:
+            for actor in actors:
+                ray.kill(actor)
     return CallTimes(call.whole_s, many.whole_s / len(rounds), offers.whole_s / len(actors))
 
 

@@ -61,6 +61,17 @@ def connect(address: str | None) -> bool:
     return True
 
 
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Connect to Ray for a block, unless this process is connected already; see `connect`."""
+    is_new = connect(address)
+    try:
+        yield
+    finally:
+        if is_new:
+            disconnect()
+
+
 def disconnect() -> None:
     """Disconnect from Ray, and end it with all its processes if it was started here."""
     ray.shutdown()

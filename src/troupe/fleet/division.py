@@ -73,12 +73,8 @@ def check_learners(experiment: Experiment) -> None:
             f"fleet.workers ({workers}) must be a multiple of fleet.learners ({learners}), or 0 "
             "for learners that step their instances themselves."
         )
+    check_division(fleet)
     each = instances // learners
-    if workers // learners > each:
-        raise UserError(
-            f"fleet.workers: {workers} is more than there are instances to divide; "
-            f"valid: 0 to {instances} (fleet.instances)."
-        )
     if settings.batch % each:
         raise UserError(
             f"learner.batch ({settings.batch}) must be a multiple of the {each} instances that "

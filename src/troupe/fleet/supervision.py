@@ -52,33 +52,24 @@ def supervise(
     """
     with tempfile.TemporaryDirectory(prefix="troupe-") as compiled:
         cache = {"JAX_COMPILATION_CACHE_DIR": compiled, **KEEP_COMPILED}
-        return _supervise(first, again, out, report, {**cache, **os.environ})
-
-
-def _supervise(
-    first: Sequence[str],
-    again: Sequence[str],
-    out: Path,
-    report: Callable[[str], None],
-    environment: Mapping[str, str],
-) -> int:
-    arguments, deaths, reached, replaced = first, 0, _reached(out), _begun(out)
-    while True:
-        child = _Child([sys.executable, "-m", "troupe", *arguments], environment)
-        status = child.wait()
-        if status in (DONE, USER_ERROR):
-            return status
-        if status == INTERRUPTED or child.is_interrupted:
-            # also if the signal came before the process could handle it
-            return INTERRUPTED
-        before, reached = reached, _reached(out)
-        deaths = 1 if reached != before else deaths + 1
-        if deaths > RESTARTS_WITHOUT_PROGRESS:
-            report(f"died {deaths} times in a row at step {reached}: giving up")
-            return FAILED
-        report(f"died of {_described(status)} at step {reached}; goes on from there")
-        if _begun(out) not in (None, replaced):
-            arguments = again
+        environment = {**cache, **os.environ}
+        arguments, deaths, reached, replaced = first, 0, _reached(out), _begun(out)
+        while True:
+            child = _Child([sys.executable, "-m", "troupe", *arguments], environment)
+            status = child.wait()
+            if status in (DONE, USER_ERROR):
+                return status
+            if status == INTERRUPTED or child.is_interrupted:
+                # also if the signal came before the process could handle it
+                return INTERRUPTED
+            before, reached = reached, _reached(out)
+            deaths = 1 if reached != before else deaths + 1
+            if deaths > RESTARTS_WITHOUT_PROGRESS:
+                report(f"died {deaths} times in a row at step {reached}: giving up")
+                return FAILED
+            report(f"died of {_described(status)} at step {reached}; goes on from there")
+            if _begun(out) not in (None, replaced):
+                arguments = again
 
 
 class _Child:

@@ -102,28 +102,24 @@ def run_sweep(
         InterruptedRun: if a signal ended it; what was done is kept.
         TroupeError: if runs failed; the others are kept.
     """
-    from troupe.fleet.cluster import connect, disconnect
+    from troupe.fleet.cluster import connected
     from troupe.fleet.trials import run_trials
 
     if not resume:
         check_output(out, force=force, marker=SWEEP_FILE)
-    started = connect(next(iter(experiments.values())).fleet.address)
-    if not resume:
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-    descriptions = {name: experiment.resolved() for name, experiment in experiments.items()}
-    write_atomic(out / SWEEP_FILE, yaml.safe_dump(descriptions, sort_keys=False))
-    trials = [
-        {"name": name, "path": str((out / name).absolute()), "description": descriptions[name]}
-        for name, experiment in experiments.items()
-        if not _is_done(out / name, experiment)
-    ]
-    try:
+    with connected(next(iter(experiments.values())).fleet.address):
+        if not resume:
+            shutil.rmtree(out, ignore_errors=True)
+            out.mkdir(parents=True)
+        descriptions = {name: experiment.resolved() for name, experiment in experiments.items()}
+        write_atomic(out / SWEEP_FILE, yaml.safe_dump(descriptions, sort_keys=False))
+        trials = [
+            {"name": name, "path": str((out / name).absolute()), "description": descriptions[name]}
+            for name, experiment in experiments.items()
+            if not _is_done(out / name, experiment)
+        ]
         if trials:
             run_trials(trials, out, report)
-    finally:
-        if started:
-            disconnect()
     return [json.loads((out / name / "summary.json").read_text()) for name in experiments]
 
 
