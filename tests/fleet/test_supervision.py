@@ -108,7 +108,7 @@ def test_a_run_whose_ray_dies_goes_on_by_itself_bitwise(small, long, tmp_path, p
         first = until(lambda: status(run)["steps"] > 1024 and status(run))
         (head,) = [
             process
-            for process, args in descendants(first["process"]).items()
+            for process, args in descendants(supervisor.pid).items()
             if args.split()[0].endswith(f"/{program}")
         ]
         os.kill(head, signal.SIGKILL)
@@ -135,17 +135,43 @@ def test_an_interruption_reaches_the_run_and_leaves_no_process(long, tmp_path, n
     assert json.loads((run / "summary.json").read_text())["stop_reason"] == "interrupted"
 
 
-def test_no_process_outlives_a_killed_training_process(long, tmp_path):
+def places(run: Path) -> set[int]:
+    """The processes of a run's workers."""
+    return {worker["process"] for worker in status(run).get("workers", ())}
+
+
+@pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
+def test_workers_go_on_with_the_next_learner(long, tmp_path, mode):
     run = tmp_path / "run"
-    with supervised(long("fleet.workers=2", steps=10**7), run) as supervisor:
-        first = until(lambda: status(run)["steps"] and status(run)["process"])
-        below = descendants(first).keys()
-        assert len(below) > 4
-        os.kill(first, signal.SIGKILL)
-        until(lambda: status(run)["process"] != first)
-        assert not below & (descendants(1).keys() | descendants(os.getpid()).keys())
+    more = (f"fleet.mode={mode}", "fleet.workers=3", "fleet.workers_per_process=2")
+    with supervised(long(*more, steps=10**7), run) as supervisor:
+        first = until(lambda: len(places(run)) == 2 and status(run))
+        below = descendants(supervisor.pid).keys()
+        workers = places(run)
+        killed = min(workers)
+        os.kill(first["process"], signal.SIGKILL)
+        os.kill(killed, signal.SIGKILL)
+        again = until(
+            lambda: status(run)["process"] != first["process"]
+            and len(places(run)) == 2
+            and status(run)
+        )
+        assert again["steps"] >= first["steps"]
+        assert again["arrived"] >= first["arrived"]
+        assert places(run) & workers == workers - {killed}
+        until(lambda: status(run)["steps"] > again["arrived"])
         supervisor.send_signal(signal.SIGTERM)
         assert ended(supervisor)[0] == 130
+    assert not below & (descendants(1).keys() | descendants(os.getpid()).keys())
+
+
+def test_workers_end_with_a_killed_supervisor(long, tmp_path):
+    run = tmp_path / "run"
+    with supervised(long("fleet.workers=2", steps=10**7), run) as supervisor:
+        until(lambda: status(run)["steps"])
+        below = descendants(supervisor.pid).keys()
+        supervisor.send_signal(signal.SIGKILL)
+        until(lambda: not below & (descendants(1).keys() | descendants(os.getpid()).keys()))
 
 
 def test_what_the_user_got_wrong_ends_at_once(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +76,9 @@ def train(
         place = Place(path or new_run_path(default), force, is_resumed)
         if supervised and not dry_run:
             local = local_of(named or place.path)
-            _supervise(place, str(named or place.path), local, price_per_hour, as_json)
+            lends_ray = _uses_local_ray(descriptions.values())
+            named = str(named or place.path)
+            _supervise(place, named, local, lends_ray, price_per_hour, as_json)
         elif names == [""]:
             _train_one(first, place, dry_run, price_per_hour, as_json)
         else:
@@ -96,8 +100,22 @@ class Place:
     resume: bool
 
 
+def _uses_local_ray(descriptions: Collection[Description]) -> bool:
+    """Return whether what is to be trained would start a Ray on this machine."""
+    if os.environ.get("RAY_ADDRESS", "local") != "local":
+        return False
+    fleets = [build_experiment(description).fleet for description in descriptions]
+    one = fleets[0]
+    return one.address in (None, "local") and (len(fleets) > 1 or one.workers > 0 or one.learners > 1)
+
+
 def _supervise(
-    place: Place, named: str, local: Path, price_per_hour: float | None, as_json: bool
+    place: Place,
+    named: str,
+    local: Path,
+    lends_ray: bool,
+    price_per_hour: float | None,
+    as_json: bool,
 ) -> None:
     """Run this command again in a process of its own, as often as it takes.
 
@@ -105,6 +123,7 @@ def _supervise(
         place: where to write.
         named: that place, as a path or URL.
         local: where it is on this machine while it is written.
+        lends_ray: whether to start a Ray on this machine for the training.
         price_per_hour: for the report.
         as_json: what to print.
     """
@@ -117,7 +136,7 @@ def _supervise(
     if not place.resume:
         first += ["--out", named]  # if it was given already, the same again
     again = ["train", "--resume", named, *options]
-    raise typer.Exit(supervise(first, again, local, report=console.print))
+    raise typer.Exit(supervise(first, again, local, report=console.print, lends_ray=lends_ray))
 
 
 def _train_one(

@@ -21,6 +21,8 @@ from troupe.fleet.actor import CONTROL, ActorProcess, Part
 from troupe.fleet.cluster import check_address, connect, disconnect
 from troupe.fleet.division import Snapshot, check_division, divide, join_snapshots, split_snapshot
 from troupe.fleet.journal import Arrival
+from troupe.fleet.kept import Kept
+from troupe.fleet.local_ray import borrowed
 from troupe.fleet.nodes import (
     PLACED_WITHIN_S,
     check_versions,
@@ -53,7 +55,7 @@ class Handle:
         """Begin the first episodes, or go on from a snapshot."""
         return self._in_its_thread("start").remote(self.place, noise_size, snapshot)
 
-    def sample(self, policy: Any, num_steps: int, call: int = 0) -> Any:
+    def sample(self, policy: Any, num_steps: int, call: int) -> Any:
         """Sample the next steps, after what was asked for before."""
         return self._in_its_thread("sample").remote(self.place, policy, num_steps, call)
 
@@ -84,6 +86,7 @@ class Actors:
         ranges: of global instance ids, one for each actor.
         handles: of the actors, for calls.
         snapshots: from which each actor would go on, were it replaced.
+        first_call: numbers of requests for samples begin here.
         restarts: how often each actor died and was replaced.
     """
 
@@ -112,11 +115,14 @@ class Actors:
         self._starts: dict[int, Any] = {}
         self._timers: dict[int, threading.Timer] = {}
         self._unplaced: set[int] = set()
-        if not (self._started_ray and check_address(fleet.address) == "local"):
+        is_local = self._started_ray and check_address(fleet.address) == "local"
+        if not is_local:
             check_versions()
+        self._kept = Kept(self._description) if is_local and borrowed() else None
+        found = self._kept.find() if self._kept else {}
         self._share = share_of_cores(self._num_processes)
         try:
-            wait_for_places(self._share, self._num_processes, "workers")
+            wait_for_places(self._share, self._num_processes - len(found), "workers")
         except UserError:
             self.close()
             raise
@@ -130,9 +136,18 @@ class Actors:
         }
         self._process_class = ray.remote(**options)(ActorProcess)
         self._whereabouts = Whereabouts()
-        self._processes = [self._new_process(index) for index in range(self._num_processes)]
+        self._processes = [
+            found[index] if index in found else self._new_process(index)
+            for index in range(self._num_processes)
+        ]
+        for index, process in enumerate(self._processes):
+            self._expect(index, process)
         self.handles = [self._handle(worker) for worker in range(fleet.workers)]
         self.snapshots: list[Snapshot] = []
+        # what a dead learner asked for is not sampled any more
+        self.first_call = time.time_ns()
+        for handle in self.handles:
+            handle.cut(self.first_call - 1)
 
     def start(self, noise_size: int) -> None:
         """Begin the first episodes."""
@@ -225,19 +240,23 @@ class Actors:
         for worker in self._workers_of(index):
             first, last = self.ranges[worker]
             parts.append(Part(first, last - first, self._slow_workers.get(worker, 1.0)))
-        process_class = self._process_class
+        options = dict(self._kept.options(index)) if self._kept else {}
         if cores is not None:
-            process_class = process_class.options(num_cpus=cores)
-        process: Any = process_class.remote(self._description, parts, __version__)
+            options["num_cpus"] = cores
+        process_class = self._process_class.options(**options)
+        return process_class.remote(self._description, parts, __version__)
+
+    def _expect(self, index: int, process: Any) -> None:
+        """Let a process tell where it is."""
         answer = process.whereabout.options(concurrency_group=CONTROL).remote()
         self._whereabouts.expect(index, answer)
-        return process
 
     def _renew(self, index: int) -> float:
         """Replace a process, and return how many cores the new one asks for."""
         ray.kill(self._processes[index])
         cores = self._cores_left(index)
         self._processes[index] = self._new_process(index, cores)
+        self._expect(index, self._processes[index])
         return cores
 
     def _cores_left(self, index: int) -> float:

@@ -69,7 +69,10 @@ class AsynchronousWorkers(RayWorkers):
         self._max_lag = fleet.max_lag
         self._is_preemptive = fleet.mode == "preemptive"
         self._control = LagController(fleet.workers, fleet.fragment, fleet.max_lag)
-        self._workers = [_Worker(last - first) for first, last in self._actors.ranges]
+        call = self._actors.first_call
+        self._workers = [
+            _Worker(last - first, requested=call) for first, last in self._actors.ranges
+        ]
         self._received: list[Sample] = []
         self._policy: MlpPolicy | None = None
         self._shared: Any = None

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,14 +19,9 @@ from ray._private.authentication.authentication_token_setup import (
 from ray.exceptions import RayError
 
 from troupe.core.errors import UserError
+from troupe.fleet.local_ray import ONE_THREAD, LocalRay, borrowed
 
 ANSWER_WITHIN_S = 10.0
-
-ENDED_WITHIN_S = 30.0
-"""For how long to wait for the processes of a Ray that was started here."""
-
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""What the processes of workers have in their environment: there is one of them per core."""
 
 
 def connect(address: str | None) -> bool:
@@ -76,49 +67,31 @@ def disconnect() -> None:
     """Disconnect from Ray, and end it with all its processes if it was started here."""
     ray.shutdown()
     while _started:
-        _, process = _started.popitem()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
-        try:
-            process.wait(ENDED_WITHIN_S)
-        except subprocess.TimeoutExpired:  # what it started ends with it
-            process.kill()
-            process.wait()
-        process.stdout.close()
+        _started.pop().close()
 
 
-def started_nodes() -> list[int]:
-    """Return the process of the node of the Ray that was started here, if any."""
-    return list(_started)
+def node_process() -> int | None:
+    """Return the process of the node of the Ray on this machine that was started for this run."""
+    place = _started[0].place if _started else borrowed()
+    return place.node if place else None
+
+
+def is_borrowed() -> bool:
+    """Return whether this process uses a Ray of this machine that outlives it."""
+    return ray.is_initialized() and borrowed() is not None
 
 
 def _start() -> str:
-    """Start Ray on this machine and return its address.
-
-    Signals to our process group do not reach it: a run has to be saved before its workers end.
+    """Start Ray on this machine, unless it is lent, and return its address.
 
     Raises:
         RuntimeError: if it does not start.
     """
-    with tempfile.TemporaryFile(mode="w+") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "troupe.fleet.local_ray"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=os.environ | ONE_THREAD,
-            process_group=0,
-        )
-        assert process.stdout is not None
-        if line := process.stdout.readline():
-            about = json.loads(line)
-            _started[about["node"]] = process
-            return str(about["address"])
-        process.wait()
-        errors.seek(0)
-        raise RuntimeError(errors.read().strip() or f"it ended with status {process.returncode}")
+    place = borrowed()
+    if place is None:
+        _started.append(LocalRay())
+        place = _started[0].place
+    return place.address
 
 
 def _use_token() -> None:
@@ -171,5 +144,5 @@ def _handler_is_ours() -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
-_started: dict[int, subprocess.Popen[str]] = {}
-"""The Ray that was started here, if any, by the process of its node."""
+_started: list[LocalRay] = []
+"""The Ray that was started here, if any."""

@@ -150,7 +150,7 @@ class _Follower:
         now_s = time.monotonic() - self._began_s
         while self._blows and self._blows[0].at_s <= now_s and not self._is_over():
             target = target_of(self._blows.pop(0), self._status)
-            if target is None or not kill(target, self._status):
+            if target is None or not kill(target, self._status, self._process.pid):
                 self._missed += 1
                 continue
             arrived, steps = self._status["arrived"], self._status["steps"]

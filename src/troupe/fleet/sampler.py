@@ -66,14 +66,14 @@ class Sampler:
         noise_size: int,
         update: PolicyUpdate = "fragment",
     ) -> None:
-        """Begin the first episode of every instance."""
+        """Begin the first episode of every instance, also where others came before."""
         self.simulation = simulation
         self.policies = PolicyFeed(simulation.num_instances, update)
         self._step_ns = simulation.loop.step_ns
         num_instances = simulation.num_instances
         self._noise = ActionNoise(seed, simulation.first_instance, num_instances, noise_size)
         self._return = np.zeros(num_instances)
-        simulation.reset()
+        simulation.reset(seed=seed)
         simulation.stagger()
         self._observation = simulation.observe()
 

@@ -51,10 +51,10 @@ class StatusFile:
 
 
 def _nodes() -> list[dict[str, Any]]:
-    """Return the process of the Ray node that this process started, if it did."""
+    """Return the process of the Ray node on this machine that was started for the run, if any."""
     if "ray" not in sys.modules:
         return []
-    from troupe.fleet.cluster import started_nodes
+    from troupe.fleet.cluster import node_process
 
-    host = socket.gethostname()
-    return [{"node": i, "host": host, "process": p} for i, p in enumerate(started_nodes())]
+    process = node_process()
+    return [{"node": 0, "host": socket.gethostname(), "process": process}] if process else []

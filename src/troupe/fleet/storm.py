@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -123,18 +124,25 @@ def target_of(blow: Blow, status: Status) -> Target | None:
     return _chosen(blow, [own], "learner")
 
 
-def kill(target: Target, status: Status) -> bool:
+def kill(target: Target, status: Status, supervisor: int) -> bool:
     """Kill a process of a run on this machine; return whether it was there.
 
-    All processes that a training process started are in its session, so nobody else's is hit.
+    All that is started for a run is in the session of its supervisor or of its training process, so
+    nobody else's is hit.
     """
     try:
-        if os.getsid(target.process) != os.getsid(status["process"]):
+        if os.getsid(target.process) not in map(_session, (supervisor, status["process"])):
             return False
         os.kill(target.process, signal.SIGKILL)
     except ProcessLookupError:
         return False
     return True
+
+
+def _session(process: int) -> int | None:
+    with suppress(ProcessLookupError):
+        return os.getsid(process)
+    return None
 
 
 def _chosen(blow: Blow, places: Sequence[Mapping[str, Any]], name: str) -> Target | None:

@@ -12,8 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Self
 
+from troupe.core.errors import UserError
 from troupe.fleet.journal import Journal
+from troupe.fleet.local_ray import LocalRay
 from troupe.fleet.runs import RunDirectory
 from troupe.fleet.sweep import SWEEP_FILE
 
@@ -36,26 +39,33 @@ def supervise(
     again: Sequence[str],
     out: Path,
     report: Callable[[str], None],
+    *,
+    lends_ray: bool = False,
 ) -> int:
     """Run ``troupe train`` in a process of its own until it is done, and return its exit status.
 
     One that dies, of a signal, of a lost Ray head or of any error in mid-run, is started again
     and goes on from its newest checkpoint. What the user got wrong, and an interruption, end it;
     so do several deaths in a row between which nothing was learned or arrived. What it compiled
-    is kept for the next start.
+    is kept for the next start, and so are Ray of this machine and the actors on it.
 
     Args:
         first: arguments of ``troupe`` for the first start.
         again: arguments with which it resumes.
         out: the run directory that both name.
         report: called with a line for each restart.
+        lends_ray: whether to start a Ray on this machine for it, which outlives it.
+
+    Raises:
+        UserError: if Ray does not start.
     """
-    with tempfile.TemporaryDirectory(prefix="troupe-") as compiled:
+    with tempfile.TemporaryDirectory(prefix="troupe-") as compiled, _Lender() as lender:
         cache = {"JAX_COMPILATION_CACHE_DIR": compiled, **KEEP_COMPILED}
         environment = {**cache, **os.environ}
         arguments, deaths, reached, replaced = first, 0, _reached(out), _begun(out)
         while True:
-            child = _Child([sys.executable, "-m", "troupe", *arguments], environment)
+            ray = lender.lent() if lends_ray else {}
+            child = _Child([sys.executable, "-m", "troupe", *arguments], environment | ray)
             status = child.wait()
             if status in (DONE, USER_ERROR):
                 return status
@@ -70,6 +80,32 @@ def supervise(
             report(f"died of {_described(status)} at step {reached}; goes on from there")
             if _begun(out) not in (None, replaced):
                 arguments = again
+
+
+class _Lender:
+    """Has a Ray of this machine for others, and starts another one if it dies."""
+
+    def __init__(self) -> None:
+        self._ray: LocalRay | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._ray is not None:
+            self._ray.close()
+
+    def lent(self) -> dict[str, str]:
+        """Return the environment in which a process finds it."""
+        if self._ray is not None and not self._ray.is_whole():
+            self._ray.close()
+            self._ray = None
+        if self._ray is None:
+            try:
+                self._ray = LocalRay()
+            except RuntimeError as error:
+                raise UserError(f"Ray cannot be started on this machine: {error}") from error
+        return self._ray.place.lent()
 
 
 class _Child:
@@ -101,7 +137,7 @@ class _Child:
         self._process.send_signal(number)
 
     def _end_rest(self) -> None:
-        """End what it started and left behind: Ray's agents outlive a driver that was killed."""
+        """End what it started and left behind: not every engine sees that its process died."""
         deadline = time.monotonic() + ENDS_WITHIN_S
         number = signal.SIGTERM
         while rest := _session(self._process.pid):

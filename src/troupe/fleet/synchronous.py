@@ -29,7 +29,8 @@ class SynchronousWorkers(RayWorkers):
             self.arrived += sample.fragment.num_steps
             return sample
         shared = ray.put(policy)
-        pending = [actor.sample(shared, num_steps) for actor in self._actors.handles]
+        call = self._actors.first_call
+        pending = [actor.sample(shared, num_steps, call) for actor in self._actors.handles]
         samples = [
             self._sample_surely(worker, reference, shared, num_steps)
             for worker, reference in enumerate(pending)
@@ -54,7 +55,9 @@ class SynchronousWorkers(RayWorkers):
                 sample, snapshot = ray.get(reference)
             except LOST:
                 self._actors.replace(worker)
-                reference = self._actors.handles[worker].sample(policy, num_steps)
+                reference = self._actors.handles[worker].sample(
+                    policy, num_steps, self._actors.first_call
+                )
             else:
                 self._actors.keep(worker, snapshot)
                 assert isinstance(sample, Sample)  # nothing cuts it
