@@ -2,7 +2,9 @@
 
 Eight slow simulators of SCARA, equal ones or a heterogeneous fleet; the base is asynchronous, with
 immediate updates, decoupled correction and uniform weights. All but the mode is varied on the
-heterogeneous fleet only. docs/study.md tells what came out and shows the figures drawn here.
+heterogeneous fleet only. Of the merges each has four learners with two of the workers and a quarter
+of the batch each. The finalists learn two harder tasks for a fixed time. docs/study.md tells what
+came out and shows the figures drawn here.
 """
 
 from __future__ import annotations
@@ -35,6 +37,12 @@ BASE: Mapping[str, Any] = {
     "evaluation.episodes": 100,
     "evaluation.attempts_every": 0,
 }
+FOUR_LEARNERS: Mapping[str, Any] = {
+    "fleet.mode": "synchronous",
+    "fleet.learners": 4,
+    "learner.batch": 1024,
+    "learner.minibatch": 128,
+}
 FLEETS: Mapping[str, Mapping[str, Any]] = {
     "equal": {},
     "heterogeneous": {"fleet.slow_workers": "{0: 10, 1: 4, 2: 2}"},
@@ -63,36 +71,69 @@ FACTORS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "source-balance": {"learner.weighting": "{type: source-balance}"},
         "novelty": {"learner.weighting": "{type: novelty}"},
     },
+    "merge": {
+        "average": {**FOUR_LEARNERS, "fleet.merge": "{type: average}"},
+        "all-reduce": {**FOUR_LEARNERS, "fleet.merge": "{type: all-reduce}"},
+        "gossip": {**FOUR_LEARNERS, "fleet.merge": "{type: gossip}"},
+        "parameter-server": {
+            **FOUR_LEARNERS,
+            "fleet.merge": "{type: parameter-server, synchronous: false}",
+        },
+    },
+}
+FINALISTS: Mapping[str, Mapping[str, Any]] = {
+    "synchronous": {"fleet.mode": "synchronous"},
+    "asynchronous": {},
+    "asynchronous, lag-decay": {"learner.weighting": "{type: lag-decay}"},
+}
+TASKS: Mapping[str, Mapping[str, Any]] = {
+    "mara-reach": {"engines.arm.step_time": "0.5ms", "wall_time": "120s"},
+    "halfcheetah": {"engines.env.step_time": "5ms", "wall_time": "150s"},
 }
 
 
 def run(options: Options) -> None:
-    """Measure all levels of the factors in turn, seed by seed, and write the result."""
-    factors = options.parts(list(FACTORS), ["mode"])
+    """Measure all levels of the factors in turn, seed by seed, then the finalists; write both."""
+    names = options.parts([*FACTORS, *TASKS], ["mode"])
     seeds = options.choose(SEEDS, (0,), options.seeds)
-    records = Records("collecting.study", options)
-    pairs = [(fleet, factor) for factor in factors for fleet in fleets_of(factor)]
+    pairs = [
+        (fleet, factor) for factor in FACTORS if factor in names for fleet in fleets_of(factor)
+    ]
     cases = {
-        (fleet, factor, level): {**BASE, **FLEETS[fleet], **settings}
+        (fleet, factor, level): (EXPERIMENT, {**BASE, **FLEETS[fleet], **settings})
         for fleet, factor in pairs
         for level, settings in FACTORS[factor].items()
+    } | {
+        (task, level): (task, {**finalist(settings), **TASKS[task]})
+        for task in TASKS
+        if task in names
+        for level, settings in FINALISTS.items()
     }
-    if options.quick:
-        cases = {key: {**settings, "steps": 8192} for key, settings in cases.items()}
+    records = Records("collecting.study", options)
     found: dict[tuple[str, ...], list[Json]] = {key: [] for key in cases}
     for seed in seeds:
-        for case, settings in cases.items():
+        for case, (experiment, settings) in cases.items():
+            shortened = {**settings, "steps": 8192} if options.quick else settings
             # the base stands for one level of each factor and is measured once a seed
+            key = name_of(experiment, shortened, seed)
             record = records.get(
-                name_of(settings, seed), lambda s=settings, n=seed: measure(options, s, n)
+                key, lambda e=experiment, s=shortened, n=seed: measure(options, e, s, n)
             )
             found[case].append(record)
     tables = [table(fleet, factor, found) for fleet, factor in pairs]
+    tables += [finals(task, found) for task in TASKS if task in names]
     for shown in tables:
         print(shown)
     records.write(tables)
-    with styled():
-        draw(options.out / "study.png", pairs, found)
+    if pairs:
+        with styled():
+            draw(options.out / "study.png", pairs, found)
+
+
+def finalist(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the heterogeneous fleet with some settings, without what is SCARA's alone."""
+    fleet = {key: value for key, value in BASE.items() if key in ("fleet.mode", "fleet.workers")}
+    return {**fleet, "learner.lag": 0, **FLEETS["heterogeneous"], **settings}
 
 
 def fleets_of(factor: str) -> Sequence[str]:
@@ -100,22 +141,24 @@ def fleets_of(factor: str) -> Sequence[str]:
     return list(FLEETS) if factor == "mode" else ["heterogeneous"]
 
 
-def name_of(settings: Mapping[str, Any], seed: int) -> str:
+def name_of(experiment: str, settings: Mapping[str, Any], seed: int) -> str:
     """Return the key of a run: what differs from the base, and the seed."""
     differing = {k: v for k, v in settings.items() if BASE.get(k) != v}
-    return ", ".join(f"{k}={v}" for k, v in {**differing, "seed": seed}.items())
+    of = {} if experiment == EXPERIMENT else {"experiment": experiment}
+    return ", ".join(f"{k}={v}" for k, v in {**of, **differing, "seed": seed}.items())
 
 
-def measure(options: Options, settings: Mapping[str, Any], seed: int) -> Json:
-    """Train until the error is below the target, and return what it took."""
-    summary = train([EXPERIMENT], options.out / "study", {**settings, "seed": seed}).run()
-    reached = summary["stop_reason"] == "stop.metric"
+def measure(options: Options, experiment: str, settings: Mapping[str, Any], seed: int) -> Json:
+    """Train until the error is below the target, or time is over; return what it took."""
+    summary = train([experiment], options.out / "study", {**settings, "seed": seed}).run()
+    evaluation = summary["evaluation"]
     lags = [worker["mean_lag"] for worker in summary["by_worker"] if "mean_lag" in worker]
     return {
-        "reached": reached,
+        "reached": summary["stop_reason"] == "stop.metric",
         "steps": summary["steps"],
         "wall_s": summary["wall_s"],
-        "final_mm": summary["evaluation"]["accuracy_mm"]["mean"],
+        "final_mm": evaluation["accuracy_mm"]["mean"] if evaluation.get("accuracy_mm") else None,
+        "final_return": evaluation["mean_return"],
         "late": summary["late_steps"] / summary["steps"],
         "dropped_steps": summary["dropped_steps"],
         "mean_lag": sum(lags) / len(lags) if lags else 0.0,
@@ -142,6 +185,25 @@ def table(fleet: str, factor: str, found: Mapping[tuple[str, ...], Sequence[Json
     header = [factor, "reached", "steps", "wall, s", "mean lag", "late", "final error, mm"]
     title = f"{EXPERIMENT} to {TARGET_M * 1000:g} mm, 8 {fleet} slow workers, by {factor}"
     return Table(title, header, rows)
+
+
+def finals(task: str, found: Mapping[tuple[str, ...], Sequence[Json]]) -> Table:
+    """Return the table of what the finalists learned of a task in the same time."""
+    rows = []
+    for level in FINALISTS:
+        runs = found[task, level]
+        errors = [run["final_mm"] for run in runs if run["final_mm"] is not None]
+        rows.append(
+            [
+                level,
+                str(Spread.of(run["steps"] for run in runs)),
+                str(Spread.of(errors)) if errors else "-",
+                str(Spread.of(run["final_return"] for run in runs)),
+                str(Spread.of(run["mean_lag"] for run in runs)),
+            ]
+        )
+    header = ["collecting", "steps", "final error, mm", "final return", "mean lag"]
+    return Table(f"{task} in {TASKS[task]['wall_time']}, 8 heterogeneous workers", header, rows)
 
 
 def draw(
