@@ -5,7 +5,7 @@ from troupe.robots import Robot
 
 
 def test_built_in_types_are_found_by_name() -> None:
-    assert plugins.names("troupe.robots") == ("mara", "scara")
+    assert plugins.names("troupe.robots") == ("iiwa", "mara", "scara")
     assert isinstance(plugins.load("troupe.robots", "scara"), Robot)
 
 

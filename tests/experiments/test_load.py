@@ -61,7 +61,10 @@ def test_nothing_is_shared_between_descriptions() -> None:
         ("loop.step=20", "loop.step: 20 has no unit"),
         ("loop.step=0ms", "loop.step: '0ms' is less than 1ns"),
         ("task.episode=1ms", "task.episode must be at least one loop.step"),
-        ("task.type=grasp", "task.type: unknown task 'grasp'. Valid: gymnasium, point, reach, s"),
+        (
+            "task.type=push",
+            "task.type: unknown task 'push'. Valid: grasp, gymnasium, point, reach, s",
+        ),
         ("task.action=torque", "task.action: Input should be 'position' or 'velocity', not 'tor"),
         ("fleet.workers=-1", "fleet.workers: Input should be greater than or equal to 0, not -1"),
         ("fleet.instances=0", "fleet.instances: Input should be greater than or equal to 1"),

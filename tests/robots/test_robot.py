@@ -4,17 +4,22 @@ import pytest
 
 from troupe.core import plugins
 from troupe.robots import Robot
-from troupe.robots.kinematics import position_jacobian, solve_position
+from troupe.robots.kinematics import pose_jacobian, position_jacobian, solve_pose, solve_position
 
 SCARA: Robot = plugins.load("troupe.robots", "scara")
 MARA: Robot = plugins.load("troupe.robots", "mara")
-ROBOTS = pytest.mark.parametrize("robot", [SCARA, MARA], ids=lambda robot: robot.name)
+IIWA: Robot = plugins.load("troupe.robots", "iiwa")
+ROBOTS = pytest.mark.parametrize("robot", [SCARA, MARA, IIWA], ids=lambda robot: robot.name)
 
 
 @pytest.mark.parametrize(
     ("robot", "position_m"),
-    [(SCARA, (0.4102, -0.0313, 0.3746)), (MARA, (-0.001054, 0.0, 0.889191))],
-    ids=["scara", "mara"],
+    [
+        (SCARA, (0.4102, -0.0313, 0.3746)),
+        (MARA, (-0.001054, 0.0, 0.889191)),
+        (IIWA, (0.0, 0.0, 1.306 + 0.105)),  # the flange, and the hand
+    ],
+    ids=["scara", "mara", "iiwa"],
 )
 def test_tool_stands_at_the_published_position_when_all_angles_are_0(
     robot: Robot, position_m: tuple[float, float, float]
@@ -33,13 +38,18 @@ def test_limits_are_the_published_ones() -> None:
 
 @pytest.mark.parametrize(
     ("robot", "effort"),
-    [(SCARA, [10, 10, 10]), (MARA, [104, 104, 69, 69, 34, 34])],
-    ids=["scara", "mara"],
+    [
+        (SCARA, [10, 10, 10]),
+        (MARA, [104, 104, 69, 69, 34, 34]),
+        (IIWA, [320, 320, 176, 176, 110, 40, 40]),
+    ],
+    ids=["scara", "mara", "iiwa"],
 )
 def test_actuators_keep_the_published_effort(robot: Robot, effort: list[float]) -> None:
     model = mujoco.MjModel.from_xml_path(str(robot.model_path))
-    np.testing.assert_allclose(model.actuator_forcerange[:, 1], effort)
-    np.testing.assert_allclose(model.actuator_forcerange[:, 0], np.negative(effort))
+    limits = model.actuator_forcerange[: len(effort)]
+    np.testing.assert_allclose(limits[:, 1], effort)
+    np.testing.assert_allclose(limits[:, 0], np.negative(effort))
 
 
 @ROBOTS
@@ -50,7 +60,7 @@ def test_forward_kinematics_agree_with_mujoco(robot: Robot) -> None:
     angles = np.random.default_rng(0).uniform(low, high, (100, len(low)))
     poses = robot.tool_pose(angles)
     for q, pose in zip(angles, poses, strict=True):
-        data.qpos[:] = q
+        data.qpos[: len(q)] = q
         mujoco.mj_kinematics(model, data)
         site = data.site("tool")
         np.testing.assert_allclose(pose[:3, 3], site.xpos, atol=1e-12)
@@ -80,6 +90,41 @@ def test_inverse_kinematics_bring_the_tool_there_within_the_limits(robot: Robot)
         assert (low <= solution).all()
         assert (solution <= high).all()
         assert np.linalg.norm(robot.tool_pose(solution)[:3, 3] - position) < 1e-3
+
+
+@ROBOTS
+def test_rotation_jacobian_is_the_derivative_of_the_rotation(robot: Robot) -> None:
+    low, high = robot.position_limits
+    angles = np.random.default_rng(4).uniform(low, high, (20, len(low)))
+    jacobian = pose_jacobian(robot, angles)[:, 3:]
+    rotation = robot.tool_pose(angles)[:, :3, :3]
+    for i in range(len(low)):
+        step = np.zeros(len(low))
+        step[i] = 1e-6
+        change = robot.tool_pose(angles + step)[:, :3, :3] - rotation
+        # dR R^T = [w]x
+        skew = change @ np.swapaxes(rotation, 1, 2) / 1e-6
+        numeric = np.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], axis=1)
+        np.testing.assert_allclose(jacobian[:, :, i], numeric, atol=1e-5)
+
+
+def test_inverse_kinematics_bring_iiwas_tool_to_poses_within_the_limits() -> None:
+    low, high = IIWA.position_limits
+    near = IIWA.home + np.random.default_rng(5).uniform(-0.4, 0.4, (200, 7))
+    poses = IIWA.tool_pose(np.clip(near, low, high))
+    angles, reached = solve_pose(IIWA, poses, IIWA.home)
+    assert reached.all()
+    assert ((low <= angles) & (angles <= high)).all()
+    found = IIWA.tool_pose(angles)
+    np.testing.assert_allclose(found[:, :3, 3], poses[:, :3, 3], atol=1e-4)
+    np.testing.assert_allclose(found[:, :3, :3], poses[:, :3, :3], atol=2e-3)
+
+
+def test_inverse_kinematics_say_which_poses_are_out_of_reach() -> None:
+    poses = np.repeat(IIWA.tool_pose(IIWA.home)[None], 2, axis=0)
+    poses[1, 0, 3] = 1.5
+    _, reached = solve_pose(IIWA, poses, IIWA.home)
+    assert reached.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

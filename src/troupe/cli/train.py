@@ -106,7 +106,9 @@ def _uses_local_ray(descriptions: Collection[Description]) -> bool:
         return False
     fleets = [build_experiment(description).fleet for description in descriptions]
     one = fleets[0]
-    return one.address in (None, "local") and (len(fleets) > 1 or one.workers > 0 or one.learners > 1)
+    return one.address in (None, "local") and (
+        len(fleets) > 1 or one.workers > 0 or one.learners > 1
+    )
 
 
 def _supervise(

@@ -18,6 +18,7 @@ from troupe.engines.base import EngineSpec, Fault, StepCounter, Steps, as_indice
 from troupe.engines.mujoco_log import keep_log_out_of_files
 from troupe.engines.mujoco_packs import default_packs, robot_packs, user_packs
 from troupe.engines.mujoco_settings import MujocoSettings
+from troupe.engines.scenes import SceneSettings
 
 # a NaN or a diverging state: MuJoCo counts it and, unless told not to, resets by itself
 _BAD_STATE = {
@@ -47,12 +48,14 @@ class MujocoEngine:
         path = robot.model_path if robot is not None else settings.model
         assert path is not None
         keep_log_out_of_files()
-        self.model = compile_model(path, where=f"engines.{name}.model")
+        self.model = compile_model(path, f"engines.{name}.model", settings.scene)
         if settings.timestep is not None:
             self.model.opt.timestep = float(settings.timestep / 10**9)
         timestep_ns = settings.timestep or Fraction(str(self.model.opt.timestep)) * 10**9
         self.batch = Batch(self.model, num_instances, num_threads, persistent=True)
         packs = robot_packs(self.batch, robot) if robot else default_packs(self.batch)
+        if settings.scene is not None:
+            packs |= settings.scene.packs(self.batch)
         packs |= user_packs(self.batch, settings.packs, name)
         self._packs = packs
         fields = sorted(f for f in MODEL_FIELDS if self.batch.expanded(f) is not None)
@@ -180,12 +183,13 @@ class MujocoEngine:
             self.batch.forward(ids, mujoco.mjtStage.mjSTAGE_VEL)
 
 
-def compile_model(path: Path, where: str) -> mujoco.MjModel:
+def compile_model(path: Path, where: str, scene: SceneSettings | None = None) -> mujoco.MjModel:
     """Return the compiled model of an MJCF or URDF file.
 
     Args:
         path: of the file.
         where: the place in the user's input, for the message.
+        scene: what else is to be in it.
 
     Raises:
         UserError: if the file is missing or does not compile.
@@ -193,6 +197,10 @@ def compile_model(path: Path, where: str) -> mujoco.MjModel:
     if not path.is_file():
         raise UserError(f"{where}: file '{path}' does not exist.")
     try:
-        return mujoco.MjModel.from_xml_path(str(path))
+        if scene is None:
+            return mujoco.MjModel.from_xml_path(str(path))
+        spec = mujoco.MjSpec.from_file(str(path))
+        scene.add_to(spec)
+        return spec.compile()
     except ValueError as error:
         raise UserError(f"{where}: '{path}' does not compile: {error}") from error

@@ -10,6 +10,7 @@ from troupe.core import plugins
 from troupe.core.errors import unknown
 from troupe.core.settings import Settings, Timestep, UserFile
 from troupe.engines.base import EngineSettings
+from troupe.engines.scenes import Scene
 from troupe.robots import Robot
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class MujocoSettings(EngineSettings):
     Attributes:
         robot: name of a robot; its model, and packs for its joints and tool.
         model: path of an MJCF or URDF file instead.
+        scene: what stands around the robot; default: nothing.
         timestep: of the physics; default: the model's.
         packs: further datapacks by name.
     """
@@ -49,6 +51,7 @@ class MujocoSettings(EngineSettings):
     type: Literal["mujoco"] = "mujoco"
     robot: str | None = None
     model: UserFile | None = None
+    scene: Scene | None = None
     timestep: Timestep | None = None
     packs: dict[str, PackBinding] = {}
 
@@ -64,6 +67,8 @@ class MujocoSettings(EngineSettings):
     def _check_source(self) -> MujocoSettings:
         if (self.robot is None) == (self.model is None):
             raise ValueError("give either 'robot' or 'model'")
+        if self.scene is not None and self.robot is None:
+            raise ValueError("scene: it stands around a robot; give 'robot', not 'model'")
         return self
 
     def load_robot(self) -> Robot | None:

@@ -42,16 +42,19 @@ class Robot:
         model_path: its MJCF file.
         joints: from base to tool.
         tool_offset: of the tool site in the last link's frame, metres.
+        has_gripper: whether there is an actuator "gripper", whose position is how far each of two
+            fingers is from the middle.
     """
 
     name: str
     model_path: Path
     joints: tuple[Joint, ...]
     tool_offset: tuple[float, float, float]
+    has_gripper: bool = False
 
     @classmethod
     def from_mjcf(cls, model_path: Path) -> Robot:
-        """Read a chain of bodies with one hinge each, a site "tool" and a keyframe "home".
+        """Read a chain of bodies with a hinge each, to the site "tool", and a keyframe "home".
 
         Speed limits stand in the custom numeric ``joint_velocity_limit``, since MJCF has no
         attribute for them.
@@ -80,12 +83,14 @@ class Robot:
                     )
                 )
                 offset = np.zeros(3)
-            child = body.find("body")
-            if child is None:
+            if body.find("site[@name='tool']") is not None:
                 break
-            body = child
-        tool = _numbers(_find(body, "site[@name='tool']"), "pos", "0 0 0")
-        return cls(root.attrib["model"], model_path, tuple(joints), _triple(tool))
+            body = _find(body, "body")
+        tool = offset + _numbers(_find(body, "site[@name='tool']"), "pos", "0 0 0")
+        gripper = root.find("actuator/position[@name='gripper']")
+        return cls(
+            root.attrib["model"], model_path, tuple(joints), _triple(tool), gripper is not None
+        )
 
     @property
     def joint_names(self) -> tuple[str, ...]:

@@ -1,0 +1,171 @@
+"""A tray on the floor with things in it that may be of another shape in each instance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from troupe.core.arrays import ArraySpec
+from troupe.engines.scenes.base import SceneSettings
+from troupe.robots.solids import HullPool
+from troupe.robots.tray import TRAY, Tray
+
+if TYPE_CHECKING:
+    import mujoco
+    from mujoco.batch import Batch
+
+    from troupe.engines.mujoco_packs import Pack
+
+REACH_M = 0.1
+"""No part of a thing is farther from its middle: within it MuJoCo looks for contacts."""
+
+CAMERAS = {
+    "front": ((1.25, 0.0, 0.75), (0.6, 0.0, 0.05), 32.0),
+    "shoulder": ((0.0, 0.45, 0.85), (0.6, 0.0, 0.05), 40.0),
+    "overhead": ((0.6, 0.0, 1.3), (0.6, 0.0, 0.0), 26.0),
+}
+"""Positions, what they look at, m, and vertical fields of view, degrees."""
+
+
+class TraySettings(SceneSettings):
+    """A tray with room for some things, and three cameras: front, shoulder and overhead.
+
+    Each thing has up to four parts, spheres, capsules, cylinders, boxes or convex meshes. Their
+    shapes and colours are datapacks: ``object_types``, ``object_sizes``, ``object_positions`` and
+    ``object_quaternions`` (in the thing's principal frame), ``object_meshes``, ``object_radii``,
+    ``object_frictions``, ``object_colours``. A part that a thing does not have is a tiny sphere in
+    its middle. Things have ``object_mass``, ``object_inertia``, ``object_weightless`` (1 for what
+    floats), and their state is ``object_pose`` and ``object_velocity``.
+
+    Attributes:
+        objects: how many things there is room for; those that an episode leaves out are parked.
+    """
+
+    type: Literal["tray"] = "tray"
+    objects: int = Field(6, ge=1, le=20)
+
+    def add_to(self, spec: mujoco.MjSpec) -> None:
+        """Add the tray, the things' bodies and the cameras to a robot's model."""
+        import mujoco
+
+        for number, points in enumerate(HullPool.default().vertices):
+            spec.add_mesh(name=f"hull{number}", uservert=points.ravel())
+        world = spec.worldbody
+        for name, position, half_size in _walls(TRAY):
+            world.add_geom(
+                name=name,
+                type=mujoco.mjtGeom.mjGEOM_BOX,
+                pos=position,
+                size=half_size,
+                rgba=(0.75, 0.77, 0.8, 1),
+            )
+        for name, (position, target, fovy) in CAMERAS.items():
+            world.add_camera(name=name, pos=position, fovy=fovy, quat=_looking(position, target))
+        for number in range(self.objects):
+            self._add_thing(spec, number)
+        for key in spec.keys:
+            parked = [value for n in range(self.objects) for value in parked_pose(n)]
+            key.qpos = [*key.qpos, *parked]
+
+    def packs(self, batch: Batch) -> dict[str, Pack]:
+        """Return the datapacks of the things."""
+        from troupe.engines.mujoco_packs import Pack
+
+        model, things = batch.model, self.objects
+        first_joint, first_geom = model.joint("object0"), model.geom("object0_part0").id
+        first_body = model.body("object0").id
+        geoms = slice(first_geom, first_geom + things * PARTS)
+        bodies = slice(first_body, first_body + things)
+
+        def state(field: str, first: int, width: int, unit: str = "") -> Pack:
+            rows = batch.bind(field)[:, first : first + things * width]
+            return Pack(ArraySpec((things, width), unit), [_split(rows, things)], writable=True)
+
+        def parameter(field: str, rows: slice, unit: str = "") -> Pack:
+            values = batch.expand(field)[:, rows]
+            if rows is geoms:
+                values = _split(values, things)
+            spec = ArraySpec(values.shape[1:], unit, dtype=values.dtype)
+            return Pack(spec, [values], writable=True, is_parameter=True)
+
+        return {
+            "object_pose": state("qpos", int(first_joint.qposadr[0]), 7),
+            "object_velocity": state("qvel", int(first_joint.dofadr[0]), 6),
+            "object_mass": parameter("body_mass", bodies, "kg"),
+            "object_inertia": parameter("body_inertia", bodies, "kg m2"),
+            "object_weightless": parameter("body_gravcomp", bodies),
+            "object_types": parameter("geom_type", geoms),
+            "object_sizes": parameter("geom_size", geoms, "m"),
+            "object_positions": parameter("geom_pos", geoms, "m"),
+            "object_quaternions": parameter("geom_quat", geoms),
+            "object_meshes": parameter("geom_dataid", geoms),
+            "object_radii": parameter("geom_rbound", geoms, "m"),
+            "object_frictions": parameter("geom_friction", geoms),
+            "object_colours": parameter("geom_rgba", geoms),
+        }
+
+    def _add_thing(self, spec: mujoco.MjSpec, number: int) -> None:
+        """Add a body with parts that fill its reach: as long as they do, no contact is missed."""
+        import mujoco
+
+        pose = parked_pose(number)
+        body = spec.worldbody.add_body(name=f"object{number}", pos=pose[:3])
+        body.add_freejoint(name=f"object{number}")
+        # the frame of the body is the principal one of any thing
+        body.explicitinertial = True
+        body.mass, body.inertia = 0.05, (3e-5, 2e-5, 1e-5)
+        body.ipos, body.iquat = (0, 0, 0), (1, 0, 0, 0)
+        for part in range(PARTS):
+            body.add_geom(
+                name=f"object{number}_part{part}",
+                type=mujoco.mjtGeom.mjGEOM_BOX,
+                size=(REACH_M, REACH_M, REACH_M),
+                # off the middle and turned, so that MuJoCo takes no short cut past the datapacks
+                pos=(1e-3, 1e-3, 1e-3),
+                quat=(0.9, 0.1, 0.2, 0.3),
+                condim=6,
+                friction=(0.8, 0.01, 0.001),
+            )
+
+
+PARTS = 4
+
+
+def parked_pose(number: int) -> tuple[float, ...]:
+    """Return where a thing that an episode leaves out lies: beside the robot, out of the way."""
+    return (-0.4 - 0.2 * (number // 5), -0.4 + 0.2 * (number % 5), 0.2, 1.0, 0.0, 0.0, 0.0)
+
+
+def _split(values: Any, things: int) -> Any:
+    """Return a view with an axis over things: (N, things * k, ...) as (N, things, k, ...)."""
+    return values.reshape(len(values), things, -1, *values.shape[2:], copy=False)
+
+
+def _walls(tray: Tray) -> list[tuple[str, tuple[float, ...], tuple[float, ...]]]:
+    """Return names, middles and half sizes of the boxes that make a tray, m."""
+    (x, y), (a, b), floor, t = tray.centre_m, tray.half_size_m, tray.floor_m, tray.thickness_m / 2
+    high = tray.wall_m / 2
+    middle = floor + high
+    return [
+        ("tray", (x, y, floor - t), (a, b, t)),
+        ("tray_near", (x - a - t, y, middle), (t, b + 2 * t, high)),
+        ("tray_far", (x + a + t, y, middle), (t, b + 2 * t, high)),
+        ("tray_left", (x, y + b + t, middle), (a, t, high)),
+        ("tray_right", (x, y - b - t, middle), (a, t, high)),
+    ]
+
+
+def _looking(position: tuple[float, ...], target: tuple[float, ...]) -> list[float]:
+    """Return the quaternion, w first, of a camera that looks along its -z at a target."""
+    from scipy.spatial.transform import Rotation
+
+    back = np.subtract(position, target)
+    back = back / np.linalg.norm(back)
+    up = np.array([0.0, 0.0, 1.0]) if abs(back[2]) < 0.999 else np.array([1.0, 0.0, 0.0])
+    right = np.cross(up, back)
+    right /= np.linalg.norm(right)
+    axes = np.stack([right, np.cross(back, right), back], axis=1)
+    quaternion: list[float] = Rotation.from_matrix(axes).as_quat(scalar_first=True).tolist()
+    return quaternion

@@ -1,0 +1,27 @@
+"""The tray from which an arm grasps: where it stands, in the arm's base frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tray:
+    """A flat box without a lid.
+
+    Attributes:
+        centre_m: of its floor, x and y.
+        floor_m: height of the surface on which things lie.
+        half_size_m: of the floor within the walls, along x and y.
+        wall_m: height of the walls over the floor.
+        thickness_m: of floor and walls.
+    """
+
+    centre_m: tuple[float, float] = (0.6, 0.0)
+    floor_m: float = 0.01
+    half_size_m: tuple[float, float] = (0.14, 0.18)
+    wall_m: float = 0.03
+    thickness_m: float = 0.005
+
+
+TRAY = Tray()

@@ -1,0 +1,101 @@
+"""What a user writes about grasping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from troupe.core import World
+from troupe.core.errors import UserError
+from troupe.core.settings import Duration, nanoseconds
+from troupe.robots import Robot
+from troupe.tasks.base import TaskSettings
+from troupe.tasks.grasp.objects import MAKERS, Kind, Split, numbers_of, thing
+from troupe.tasks.grasp.task import GraspTask
+from troupe.tasks.robot import robot_of
+
+Range = tuple[float, float]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class GraspSettings(TaskSettings):
+    """Attempts to lift anything out of a tray, one an episode.
+
+    The action is the attempt: where the tool closes (x, y, height, yaw), each a share -1 .. 1 of
+    its range. It is looked at once, when the things have settled; the arm then goes above, down,
+    closes, lifts and holds by itself.
+
+    Attributes:
+        engine: which engine simulates the robot; default: the only one.
+        objects: which part of the catalog of 1000 is shown: ``train`` (0 to 899), ``test`` or
+            ``all``.
+        kinds: of shape; default: all.
+        count: least and greatest number of things in the tray.
+        mass_scale: range of a factor on each thing's mass, drawn log-uniformly.
+        friction: range of the things' coefficient of friction.
+        x_m, y_m: where the tool may close, in the base frame.
+        height_m: of the tool above the tray's floor when it closes.
+        yaw_rad: range of the hand's turn about the vertical.
+        above_m: from how high the tool goes straight down.
+        settle: time for the things to come to rest before the attempt.
+        close: time for the fingers to close.
+        lift_to_m: height of the tool above the tray's floor when it holds.
+        lifted_m: a thing counts as lifted whose middle is so far above the tray's floor ...
+        hold: ... for this long.
+        ends_early: whether an attempt ends as soon as it cannot succeed any more, the fingers
+            having closed on nothing or nothing having come along.
+    """
+
+    type: Literal["grasp"] = "grasp"
+    episode: Duration = nanoseconds(10_000_000_000)
+    engine: str | None = None
+    objects: Split = "train"
+    kinds: tuple[Kind, ...] = tuple(MAKERS)
+    count: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (4, 6)
+    mass_scale: tuple[Positive, Positive] = (0.7, 1.4)
+    friction: tuple[Positive, Positive] = (0.6, 1.0)
+    x_m: Range = (0.49, 0.71)
+    y_m: Range = (-0.15, 0.15)
+    height_m: Range = (0.006, 0.03)
+    yaw_rad: Range = (-1.5708, 1.5708)
+    above_m: float = Field(0.12, gt=0)
+    settle: Duration = nanoseconds(600_000_000)
+    close: Duration = nanoseconds(400_000_000)
+    lift_to_m: float = Field(0.22, gt=0)
+    lifted_m: float = Field(0.1, gt=0)
+    hold: Duration = nanoseconds(1_000_000_000)
+    ends_early: bool = True
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> GraspSettings:
+        for name in ("count", "mass_scale", "friction", "x_m", "y_m", "height_m", "yaw_rad"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: {low:g} is more than {high:g}; write the lesser first")
+        if not self.kinds:
+            raise ValueError(f"kinds: name at least one; valid: {', '.join(MAKERS)}")
+        if self.lift_to_m < self.lifted_m:
+            raise ValueError(
+                f"lift_to_m: {self.lift_to_m:g} is below lifted_m, {self.lifted_m:g}: no attempt "
+                "could succeed"
+            )
+        return self
+
+    def build(self, robots: Mapping[str, Robot], world: World, step_ns: int) -> GraspTask:
+        """Return the task on a world with a robot, its gripper and a tray."""
+        engine, robot = robot_of(robots, self.engine)
+        if not robot.has_gripper:
+            raise UserError(f"task.engine: robot '{robot.name}' of '{engine}' has no gripper.")
+        places = world.output(f"{engine}.object_pose").shape[0]
+        if self.count[1] > places:
+            raise UserError(
+                f"task.count: the scene of '{engine}' has room for {places} things, not "
+                f"{self.count[1]}; see engines.{engine}.scene.objects."
+            )
+        return GraspTask(self, engine, robot, world, step_ns)
+
+    def numbers(self) -> tuple[int, ...]:
+        """Return the numbers of the things that are shown, in the catalog."""
+        return tuple(n for n in numbers_of(self.objects) if thing(n).kind in self.kinds)

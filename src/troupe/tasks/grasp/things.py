@@ -1,0 +1,107 @@
+"""The datapacks of things in a tray: which are there, where, and of what shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from troupe.core import World
+from troupe.core.arrays import Array, Ids
+from troupe.robots.solids import MESH, SPHERE
+from troupe.tasks.grasp.objects import Thing
+
+ABSENT_M = 1e-4
+"""Radius of the sphere that stands for a part which a thing does not have."""
+
+ROLLING = (0.01, 0.0005)
+"""Torsional and rolling friction, m."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What an episode puts into a tray.
+
+    Attributes:
+        things: of the catalog, at most as many as there is room for.
+        poses: positions, m, and quaternions with w first, (K, 7).
+        mass_kg: (K,).
+        friction: (K,).
+    """
+
+    things: Sequence[Thing]
+    poses: Array
+    mass_kg: Array
+    friction: Array
+
+
+class ThingPacks:
+    """Writes things into the world, and reads where they are."""
+
+    def __init__(self, engine: str, world: World) -> None:
+        """Look the datapacks up.
+
+        Raises:
+            UserError: if the engine's scene has no things.
+        """
+        self._engine = engine
+        self.places = world.output(f"{engine}.object_pose").shape[0]
+        self.parts = world.input(f"{engine}.object_types").shape[1]
+
+    def positions(self, world: World) -> Array:
+        """Return the middles of all things, (N, K, 3), m."""
+        poses: Array = world.read(f"{self._engine}.object_pose")
+        return poses[..., :3]
+
+    def write(self, world: World, drawn: Sequence[Drawn], instances: Ids) -> None:
+        """Put things into the trays of instances; those left out float beside it."""
+        n, k, parts = len(drawn), self.places, self.parts
+        poses = np.array(world.read(f"{self._engine}.object_pose")[instances])
+        poses[:] = self._parked()
+        weightless = np.ones((n, k))
+        mass, inertia = np.full((n, k), 0.05), np.full((n, k, 3), 2e-5)
+        types = np.full((n, k, parts), SPHERE, np.int32)
+        sizes = np.full((n, k, parts, 3), [ABSENT_M, 0.0, 0.0])
+        radii = np.full((n, k, parts), ABSENT_M)
+        places = np.zeros((n, k, parts, 3))
+        quaternions = np.broadcast_to([1.0, 0, 0, 0], (n, k, parts, 4)).copy()
+        meshes = np.full((n, k, parts), -1, np.int32)
+        friction = np.broadcast_to([0.8, *ROLLING], (n, k, parts, 3)).copy()
+        colours = np.zeros((n, k, parts, 4), np.float32)
+        for i, episode in enumerate(drawn):
+            for j, thing in enumerate(episode.things):
+                solid, g = thing.solid, len(thing.solid.types)
+                poses[i, j] = episode.poses[j]
+                weightless[i, j] = 0.0
+                mass[i, j] = episode.mass_kg[j]
+                inertia[i, j] = episode.mass_kg[j] * solid.inertia_m2
+                types[i, j, :g], sizes[i, j, :g] = solid.types, solid.sizes
+                radii[i, j, :g] = solid.part_radii_m
+                places[i, j, :g], quaternions[i, j, :g] = solid.positions, solid.quaternions
+                meshes[i, j, :g] = np.where(solid.types == MESH, solid.hull, -1)
+                friction[i, j, :, 0] = episode.friction[j]
+                colours[i, j, :g] = thing.rgba
+        values = {
+            "pose": poses,
+            "mass": mass,
+            "weightless": weightless,
+            "inertia": inertia,
+            "types": types,
+            "sizes": sizes,
+            "radii": radii,
+            "positions": places,
+            "quaternions": quaternions,
+            "meshes": meshes,
+            "frictions": friction,
+            "colours": colours,
+        }
+        for name, value in values.items():
+            world.write(f"{self._engine}.object_{name}", value, instances)
+
+    def _parked(self) -> Array:
+        """Return where things float that are in no tray, (K, 7)."""
+        parked = np.zeros((self.places, 7))
+        parked[:, 0], parked[:, 1] = -0.5, np.arange(self.places) * 0.1
+        parked[:, 2], parked[:, 3] = 0.5, 1.0
+        return parked
