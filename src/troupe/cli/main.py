@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from troupe import __version__
 from troupe.cli.chaos import chaos
+from troupe.cli.collect import collect
 from troupe.cli.compare import compare
 from troupe.cli.doctor import doctor
 from troupe.cli.engine_server import engine_server
@@ -55,6 +56,7 @@ app.command()(show)
 app.command()(doctor)
 app.command()(train)
 app.command()(run)
+app.command()(collect)
 app.command()(replay)
 app.command()(plan)
 app.command()(chaos)

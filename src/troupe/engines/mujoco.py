@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mujoco
 import numpy as np
@@ -15,10 +15,13 @@ from mujoco.batch import MODEL_FIELDS, Batch, SimulationError
 from troupe.core.arrays import Ids
 from troupe.core.errors import EngineError, UserError, unknown
 from troupe.engines.base import EngineSpec, Fault, StepCounter, Steps, as_indices, check_pack
+from troupe.engines.mujoco_camera_settings import Renderer
 from troupe.engines.mujoco_log import keep_log_out_of_files
 from troupe.engines.mujoco_packs import default_packs, robot_packs, user_packs
 from troupe.engines.mujoco_settings import MujocoSettings
-from troupe.engines.scenes import SceneSettings
+
+if TYPE_CHECKING:
+    from troupe.engines.mujoco_cameras import Cameras
 
 # a NaN or a diverging state: MuJoCo counts it and, unless told not to, resets by itself
 _BAD_STATE = {
@@ -48,7 +51,7 @@ class MujocoEngine:
         path = robot.model_path if robot is not None else settings.model
         assert path is not None
         keep_log_out_of_files()
-        self.model = compile_model(path, f"engines.{name}.model", settings.scene)
+        self.model = compile_model(path, f"engines.{name}.model", _additions(settings, name))
         if settings.timestep is not None:
             self.model.opt.timestep = float(settings.timestep / 10**9)
         timestep_ns = settings.timestep or Fraction(str(self.model.opt.timestep)) * 10**9
@@ -58,6 +61,8 @@ class MujocoEngine:
             packs |= settings.scene.packs(self.batch)
         packs |= user_packs(self.batch, settings.packs, name)
         self._packs = packs
+        self._cameras = _cameras(self.batch, settings, name)
+        images = {} if self._cameras is None else self._cameras.specs
         fields = sorted(f for f in MODEL_FIELDS if self.batch.expanded(f) is not None)
         self._parameters = {field: self.batch.expand(field) for field in fields}
         self._initial_parameters = {f: v[0].copy() for f, v in self._parameters.items()}
@@ -73,7 +78,7 @@ class MujocoEngine:
             timestep_ns=timestep_ns,
             num_instances=num_instances,
             inputs={n: p.spec for n, p in packs.items() if p.writable},
-            outputs={n: p.spec for n, p in packs.items()},
+            outputs={**{n: p.spec for n, p in packs.items()}, **images},
         )
         self.batch.reset(keyframe=self._keyframe)
 
@@ -84,6 +89,8 @@ class MujocoEngine:
         """
         self.batch.reset(instances, keyframe=self._keyframe, stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._counter.reset(instances)
+        if self._cameras is not None:
+            self._cameras.changed(instances)
         if self._parameters_written.any():
             self._reset_parameters(as_indices(instances, self.spec.num_instances))
 
@@ -91,6 +98,8 @@ class MujocoEngine:
         """Set a state, command or model parameter of instances; active from the next advance."""
         check_pack(self.spec.inputs, pack, self.spec.name)
         self._packs[pack].write(value, instances)
+        if self._cameras is not None:
+            self._cameras.changed(instances)
         if self._packs[pack].is_parameter:
             rows = slice(None) if instances is None else instances
             self._parameters_written[rows] = self._constants_stale[rows] = True
@@ -107,13 +116,37 @@ class MujocoEngine:
                 self._recover(error.ids, [self.batch.error(i) for i in error.ids])
         if (self.batch.warning != self._warnings_seen).any():
             self._recover_diverged()
+        if self._cameras is not None:
+            self._cameras.advanced(instances)
 
     def read(self, pack: str) -> npt.NDArray[Any]:
-        """Return a pack's values, (num_instances, ...)."""
-        try:
-            return self._packs[pack].read()
-        except KeyError:
-            raise unknown("datapack", pack, self.spec.outputs, self.spec.name) from None
+        """Return a pack's values, (num_instances, ...); a camera's are rendered now."""
+        found = self._packs.get(pack)
+        if found is not None:
+            return found.read()
+        if self._cameras is not None and pack in self._cameras.specs:
+            return self._cameras.read(pack)
+        raise unknown("datapack", pack, self.spec.outputs, self.spec.name)
+
+    def render(
+        self, camera: str, modalities: Sequence[str], instances: Ids | None = None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Return images of instances, None for all, at the present state: (n, height, width, ...).
+
+        Raises:
+            UserError: if there is no such camera or modality.
+        """
+        if self._cameras is None:
+            raise unknown("camera", camera, (), self.spec.name)
+        return self._cameras.render(camera, modalities, instances)
+
+    def renderers(self) -> Mapping[str, Renderer]:
+        """Return the renderer that each camera uses."""
+        return {} if self._cameras is None else self._cameras.renderers
+
+    def mask_names(self) -> Mapping[int, str]:
+        """Return the names of the ids in masks, which are the bodies'."""
+        return {} if self._cameras is None else self._cameras.mask_names
 
     def faults(self) -> Sequence[Fault]:
         """Return the simulations that failed in the last advance."""
@@ -140,6 +173,8 @@ class MujocoEngine:
     def close(self) -> None:
         """Release the simulations; views that were read stay valid."""
         self._packs = {}
+        if self._cameras is not None:
+            self._cameras.close()
 
     def _reset_parameters(self, ids: Ids) -> None:
         ids = ids[self._parameters_written[ids]]
@@ -183,13 +218,33 @@ class MujocoEngine:
             self.batch.forward(ids, mujoco.mjtStage.mjSTAGE_VEL)
 
 
-def compile_model(path: Path, where: str, scene: SceneSettings | None = None) -> mujoco.MjModel:
+Addition = Callable[[mujoco.MjSpec], None]
+
+
+def _additions(settings: MujocoSettings, engine: str) -> list[Addition]:
+    additions: list[Addition] = [] if settings.scene is None else [settings.scene.add_to]
+    if any(camera.camera is None for camera in settings.cameras.values()):
+        from troupe.engines.mujoco_camera_model import add_cameras
+
+        additions.append(lambda spec: add_cameras(spec, settings.cameras, engine))
+    return additions
+
+
+def _cameras(batch: Batch, settings: MujocoSettings, engine: str) -> Cameras | None:
+    if not settings.cameras:
+        return None
+    from troupe.engines.mujoco_cameras import Cameras
+
+    return Cameras(batch, settings.cameras, engine)
+
+
+def compile_model(path: Path, where: str, additions: Sequence[Addition] = ()) -> mujoco.MjModel:
     """Return the compiled model of an MJCF or URDF file.
 
     Args:
         path: of the file.
         where: the place in the user's input, for the message.
-        scene: what else is to be in it.
+        additions: what adds to the model before it is compiled.
 
     Raises:
         UserError: if the file is missing or does not compile.
@@ -197,10 +252,11 @@ def compile_model(path: Path, where: str, scene: SceneSettings | None = None) ->
     if not path.is_file():
         raise UserError(f"{where}: file '{path}' does not exist.")
     try:
-        if scene is None:
+        if not additions:
             return mujoco.MjModel.from_xml_path(str(path))
         spec = mujoco.MjSpec.from_file(str(path))
-        scene.add_to(spec)
+        for add_to in additions:
+            add_to(spec)
         return spec.compile()
     except ValueError as error:
         raise UserError(f"{where}: '{path}' does not compile: {error}") from error

@@ -10,6 +10,7 @@ from troupe.core import plugins
 from troupe.core.errors import unknown
 from troupe.core.settings import Settings, Timestep, UserFile
 from troupe.engines.base import EngineSettings
+from troupe.engines.mujoco_camera_settings import CameraName, CameraSettings
 from troupe.engines.scenes import Scene
 from troupe.robots import Robot
 
@@ -46,6 +47,8 @@ class MujocoSettings(EngineSettings):
         scene: what stands around the robot; default: nothing.
         timestep: of the physics; default: the model's.
         packs: further datapacks by name.
+        cameras: by name; each offers packs ``<name>.rgb``, ``.depth``, ``.mask``, ``.normal``,
+            ``.pose`` and ``.intrinsics``.
     """
 
     type: Literal["mujoco"] = "mujoco"
@@ -54,6 +57,7 @@ class MujocoSettings(EngineSettings):
     scene: Scene | None = None
     timestep: Timestep | None = None
     packs: dict[str, PackBinding] = {}
+    cameras: dict[CameraName, CameraSettings] = {}
 
     @field_validator("robot")
     @classmethod

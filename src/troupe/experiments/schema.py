@@ -133,6 +133,21 @@ class EvaluationSettings(Settings):
     attempts_every: int = Field(1, ge=0)
 
 
+class CollectSettings(Settings):
+    """What is kept of the episodes that are collected.
+
+    Attributes:
+        record: datapacks, ``engine.pack``, of which every step is kept.
+        images: datapacks of cameras, ``engine.camera.rgb``, that are kept.
+        image_steps: ``ends``: where the first action that counts is chosen, and at the end of the
+            episode; ``all``: at every step too.
+    """
+
+    record: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    image_steps: Literal["ends", "all"] = "ends"
+
+
 class Experiment(Settings):
     """Everything that makes a run, but for where it is written.
 
@@ -149,6 +164,7 @@ class Experiment(Settings):
         wall_time: of learning, after which training ends.
         stop: a figure that ends training.
         evaluation: how the policy is measured.
+        collect: what is kept of episodes in a store.
     """
 
     name: str
@@ -163,6 +179,7 @@ class Experiment(Settings):
     wall_time: Duration | None = None
     stop: StopSettings | None = None
     evaluation: EvaluationSettings = EvaluationSettings()
+    collect: CollectSettings = CollectSettings()
 
     @model_validator(mode="before")
     @classmethod

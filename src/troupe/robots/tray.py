@@ -14,14 +14,15 @@ class Tray:
         floor_m: height of the surface on which things lie.
         half_size_m: of the floor within the walls, along x and y.
         wall_m: height of the walls over the floor.
-        thickness_m: of floor and walls.
+        thickness_m: of floor and walls, so much that nothing falls through: the floor is partly in
+            the ground.
     """
 
     centre_m: tuple[float, float] = (0.6, 0.0)
     floor_m: float = 0.01
     half_size_m: tuple[float, float] = (0.14, 0.18)
     wall_m: float = 0.03
-    thickness_m: float = 0.005
+    thickness_m: float = 0.03
 
 
 TRAY = Tray()

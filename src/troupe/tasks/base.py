@@ -51,6 +51,14 @@ class Task(Protocol):
     def metrics(self, world: World) -> dict[str, Array]:
         """Return figures of the present state by name, each (N,), e.g. ``error_m``."""
 
+    def decides(self, world: World) -> Bools:
+        """Return where the next action counts, (N,); everywhere unless overridden."""
+        return np.ones(world.num_instances, np.bool_)
+
+    def draws(self, world: World, instance: int) -> Mapping[str, Any]:
+        """Return what was drawn for an instance's present episode: numbers, texts or lists."""
+        return {}
+
 
 class TaskSettings(Settings):
     """What a user writes about a task; subclasses add their own keys.

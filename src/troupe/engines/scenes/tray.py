@@ -24,7 +24,7 @@ REACH_M = 0.1
 CAMERAS = {
     "front": ((1.25, 0.0, 0.75), (0.6, 0.0, 0.05), 32.0),
     "shoulder": ((0.0, 0.45, 0.85), (0.6, 0.0, 0.05), 40.0),
-    "overhead": ((0.6, 0.0, 1.3), (0.6, 0.0, 0.0), 26.0),
+    "overhead": ((0.6, 0.0, 1.3), (0.6, 0.0, 0.0), 20.0),
 }
 """Positions, what they look at, m, and vertical fields of view, degrees."""
 
@@ -59,7 +59,7 @@ class TraySettings(SceneSettings):
                 type=mujoco.mjtGeom.mjGEOM_BOX,
                 pos=position,
                 size=half_size,
-                rgba=(0.75, 0.77, 0.8, 1),
+                rgba=(0.6, 0.62, 0.65, 1),
             )
         for name, (position, target, fovy) in CAMERAS.items():
             world.add_camera(name=name, pos=position, fovy=fovy, quat=_looking(position, target))

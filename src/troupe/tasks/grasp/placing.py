@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -18,25 +19,30 @@ FLAT = 0.7
 """Share of the things that lie on their broad side from the start."""
 
 
+class Placed(NamedTuple):
+    """A thing that lies in the tray: where, how far it reaches around, and its top, m."""
+
+    spot: Array
+    radius_m: float
+    top_m: float
+
+
 def place(solids: Sequence[Solid], tray: Tray, rng: Generator) -> Array:
     """Return poses of things in a tray, (K, 7): position, m, and quaternion with w first.
 
     No two touch, and none touches the tray. Where a thing finds no place beside the others it lies
-    above all of them.
+    over as few of them as can be.
     """
     poses = np.empty((len(solids), 7))
-    placed: list[tuple[Array, float]] = []
-    top_m = tray.floor_m
+    placed: list[Placed] = []
     for solid, pose in zip(solids, poses, strict=True):
         turn = _turn(rng)
         low_m, high_m = height_range(solid, turn)
-        spot, is_free = _spot(solid.radius_m, tray, placed, rng)
-        floor_m = tray.floor_m if is_free else top_m
+        spot, floor_m = _spot(solid.radius_m, tray, placed, rng)
         pose[:2] = spot
         pose[2] = floor_m + CLEARANCE_M - low_m
         pose[3:] = turn.as_quat(scalar_first=True)
-        placed.append((spot, solid.radius_m))
-        top_m = max(top_m, pose[2] + high_m + CLEARANCE_M)
+        placed.append(Placed(spot, solid.radius_m, float(pose[2]) + high_m))
     return poses
 
 
@@ -79,15 +85,15 @@ def _turn(rng: Generator) -> Rotation:
 
 
 def _spot(
-    radius_m: float, tray: Tray, placed: Sequence[tuple[Array, float]], rng: Generator
-) -> tuple[Array, bool]:
-    """Return where a thing may lie, and whether that is beside all others."""
+    radius_m: float, tray: Tray, placed: Sequence[Placed], rng: Generator
+) -> tuple[Array, float]:
+    """Return where a thing may lie, and the height of what is under it there, m."""
     room = np.maximum(np.array(tray.half_size_m) - radius_m, 0.0)
     spots = tray.centre_m + rng.uniform(-room, room, (TRIES, 2))
-    free = np.ones(TRIES, np.bool_)
-    for other, other_radius_m in placed:
-        apart = np.linalg.norm(spots - other, axis=1)
-        free &= apart > radius_m + other_radius_m + CLEARANCE_M
-    if not free.any():
-        return spots[0], False
-    return spots[free.argmax()], True
+    floors_m = np.full(TRIES, tray.floor_m)
+    for other in placed:
+        apart_m = np.linalg.norm(spots - other.spot, axis=1)
+        is_over = apart_m < radius_m + other.radius_m + CLEARANCE_M
+        floors_m = np.where(is_over, np.maximum(floors_m, other.top_m), floors_m)
+    lowest = floors_m.argmin()
+    return spots[lowest], float(floors_m[lowest])

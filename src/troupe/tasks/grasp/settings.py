@@ -38,6 +38,8 @@ class GraspSettings(TaskSettings):
         x_m, y_m: where the tool may close, in the base frame.
         height_m: of the tool above the tray's floor when it closes.
         yaw_rad: range of the hand's turn about the vertical.
+        start_rad: joint angles at which the arm waits, out of the cameras' sight; default: the
+            robot's home.
         above_m: from how high the tool goes straight down.
         settle: time for the things to come to rest before the attempt.
         close: time for the fingers to close.
@@ -60,6 +62,7 @@ class GraspSettings(TaskSettings):
     y_m: Range = (-0.15, 0.15)
     height_m: Range = (0.006, 0.03)
     yaw_rad: Range = (-1.5708, 1.5708)
+    start_rad: tuple[float, ...] | None = None
     above_m: float = Field(0.12, gt=0)
     settle: Duration = nanoseconds(600_000_000)
     close: Duration = nanoseconds(400_000_000)
@@ -88,6 +91,11 @@ class GraspSettings(TaskSettings):
         engine, robot = robot_of(robots, self.engine)
         if not robot.has_gripper:
             raise UserError(f"task.engine: robot '{robot.name}' of '{engine}' has no gripper.")
+        if self.start_rad is not None and len(self.start_rad) != len(robot.joints):
+            raise UserError(
+                f"task.start_rad: robot '{robot.name}' has {len(robot.joints)} joints, not "
+                f"{len(self.start_rad)}."
+            )
         places = world.output(f"{engine}.object_pose").shape[0]
         if self.count[1] > places:
             raise UserError(

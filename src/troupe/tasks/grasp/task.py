@@ -47,6 +47,8 @@ class GraspTask(Task):
         """
         self._settings, self._robot = settings, robot
         self._numbers = settings.numbers()
+        start_rad = settings.start_rad
+        self._start: Array = robot.home if start_rad is None else np.array(start_rad)
         self._step_s = step_ns / NANOSECONDS["s"]
         self._settled = -(-settings.settle // step_ns)
         self._things = ThingPacks(engine, world)
@@ -82,17 +84,18 @@ class GraspTask(Task):
         self.action_spec = ArraySpec((4,), low=-one, high=one, names=("x", "y", "height", "yaw"))
 
     def reset(self, world: World, instances: Ids, rng: Sequence[Generator]) -> None:
-        """Draw what is in the tray, and put it there; the arm waits at home with an open hand."""
+        """Draw what is in the tray, and put it there; the arm waits with an open hand."""
         drawn = [self._draw(stream) for stream in rng]
         self._things.write(world, drawn, instances)
-        world.write(self._command, self._robot.home, instances)
+        world.write(self._packs["joint_position"], self._start, instances)
+        world.write(self._command, self._start, instances)
         world.write(self._fingers, self._open_m, instances)
         arrays = world.arrays
         for name, values in arrays.items():
             if name.startswith("grasp_"):
                 values[instances] = 0
         arrays["grasp_object"][instances] = -1
-        arrays["grasp_waypoints"][instances] = self._robot.home
+        arrays["grasp_waypoints"][instances] = self._start
         for i, episode in zip(instances, drawn, strict=True):
             here = slice(len(episode.things))
             arrays["grasp_object"][i, here] = [thing.number for thing in episode.things]
@@ -102,7 +105,7 @@ class GraspTask(Task):
     def act(self, world: World, action: npt.NDArray[Any]) -> None:
         """Take up the action where things have settled, and go on with all attempts."""
         arrays = world.arrays
-        deciding = np.flatnonzero(self.is_decision(world))
+        deciding = np.flatnonzero(self.decides(world))
         if len(deciding):
             self._begin(world, action[deciding], deciding)
         arrays["grasp_step"] += 1
@@ -117,19 +120,19 @@ class GraspTask(Task):
         rest = [
             self._read(world, "gripper_position"),
             self.attempt_s(world),
-            self.is_decision(world).astype(np.float64),
+            self.decides(world).astype(np.float64),
         ]
         parts = [self._read(world, name) for name in ("joint_position", "joint_velocity")]
         parts += [self._read(world, "tool_position"), np.stack(rest, axis=1)]
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
     def reward(self, world: World, action: npt.NDArray[Any]) -> Array:
-        """Follow what became of the attempts, and return 1 for those that succeed now, (N,)."""
-        self._follow(world)
+        """Return 1 for attempts that succeed now, (N,)."""
         return self._succeeded(world).astype(np.float64)
 
     def terminated(self, world: World) -> Bools:
-        """Return which attempts are over, (N,)."""
+        """Follow what became of the attempts, and return which are over, (N,)."""
+        self._follow(world)
         now_s, arrays = self.attempt_s(world), world.arrays
         over: Bools = self._succeeded(world) | arrays["grasp_unreachable"]
         over |= (now_s > arrays["grasp_times"][:, -1] + 4 * self._step_s) & (now_s > 0)
@@ -164,7 +167,7 @@ class GraspTask(Task):
         here = numbers >= 0
         return {
             "objects": numbers[here].tolist(),
-            "kinds": [thing(int(n)).kind for n in numbers[here]],
+            "kinds": ",".join(thing(int(n)).kind for n in numbers[here]),
             "mass_kg": arrays["grasp_mass"][instance][here].tolist(),
             "friction": arrays["grasp_friction"][instance][here].tolist(),
         }
@@ -174,7 +177,7 @@ class GraspTask(Task):
         elapsed: Array = (world.arrays["grasp_step"] - self._settled) * self._step_s
         return elapsed
 
-    def is_decision(self, world: World) -> Bools:
+    def decides(self, world: World) -> Bools:
         """Return where the next action counts, (N,)."""
         waits: Bools = world.arrays["grasp_step"] == self._settled
         return waits
@@ -214,7 +217,8 @@ class GraspTask(Task):
     def _follow(self, world: World) -> None:
         """Add up how long things are held, how far they slip in the hand, and the energy."""
         arrays, now_s = world.arrays, self.attempt_s(world)
-        is_lifted = self._heights(world) > self._settings.lifted_m
+        is_up = (now_s > arrays["grasp_times"][:, CLOSED]) & (now_s > 0)
+        is_lifted = (self._heights(world) > self._settings.lifted_m) & is_up[:, None]
         held = arrays["grasp_held"]
         held[...] = np.where(is_lifted, held + self._step_s, 0.0)
         offset = self._things.positions(world) - self._read(world, "tool_position")[:, None]

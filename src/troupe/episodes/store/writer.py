@@ -1,0 +1,243 @@
+"""Writers: episodes become shards, shards wait in a spool, a thread brings them to the store."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from troupe.core.errors import TroupeError, UserError
+from troupe.episodes.store.files import described
+from troupe.episodes.store.manifest import COMPACTED, Manifest, manifest_file, shard_file
+from troupe.episodes.store.record import EpisodeRecord
+from troupe.episodes.store.shard import make_shard
+from troupe.episodes.store.spool import Spool
+from troupe.episodes.store.store import Store
+from troupe.episodes.store.table import Encoded, encode_images, to_table
+
+WRITER_ID = re.compile(r"[A-Za-z0-9_-]+")
+SHARD_EPISODES = 256
+SHARD_BYTES = 64 * 2**20
+SPOOL_BYTES = 2**30
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+
+
+class StoreWriter:
+    """Adds episodes to a store, each once, however often its process is killed and begins again.
+
+    When `flush` or `close` has returned, all episodes added before are in the store. While the
+    store does not answer, shards wait on this machine's disk; when too many wait, `add` does, too.
+    What a killed process left there is taken over by the next writer to the same store.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        writer_id: str,
+        *,
+        shard_episodes: int = SHARD_EPISODES,
+        shard_bytes: int = SHARD_BYTES,
+        spool: Path | None = None,
+        spool_bytes: int = SPOOL_BYTES,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        """Read what this writer has written before.
+
+        Args:
+            store: to write to.
+            writer_id: the same when a killed writer begins again; unique among those that live.
+            shard_episodes: that make a shard.
+            shard_bytes: that make a shard, before compression of the steps.
+            spool: folder on this machine; one in the user's cache by default.
+            spool_bytes: how much may wait there.
+            report: is told, in a line each, when the store goes away and is back.
+
+        Raises:
+            UserError: if the writer's id is not made of letters, digits, "-" and "_".
+            TroupeError: if the store or the spool cannot be read.
+        """
+        if not WRITER_ID.fullmatch(writer_id) or writer_id == COMPACTED:
+            raise UserError(
+                f"writer '{writer_id}': use letters, digits, '-' and '_', and not '{COMPACTED}'."
+            )
+        self._store = store
+        self._writer_id = writer_id
+        self._shard_episodes, self._shard_bytes = shard_episodes, shard_bytes
+        self._report = report or (lambda line: None)
+        self._records: list[EpisodeRecord] = []
+        self._images: list[Encoded] = []
+        self._num_bytes = 0
+        try:
+            self._spool = Spool(spool or _default_spool(), store.url, spool_bytes)
+        except OSError as error:
+            raise TroupeError(f"spool '{spool}' cannot be used: {described(error)}.") from error
+        known = [m for m in store.manifests() if m.writer in (writer_id, COMPACTED)]
+        known += self._spool.waiting()
+        self._known = {id for manifest in known for id in manifest.episodes}
+        own = [manifest.sequence for manifest in known if manifest.writer == writer_id]
+        self._sequence = max(own, default=-1) + 1
+        self._changed = threading.Condition()
+        self._is_over = False
+        self._away_since: float | None = None
+        self._thread = threading.Thread(target=self._upload, name="store writer", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> StoreWriter:
+        """Write in a block that ends in `close`."""
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Close; after an error without waiting for storage that does not answer."""
+        try:
+            self.close(timeout_s=None if error is None else 0.0)
+        except TroupeError as failure:
+            if error is None:
+                raise
+            error.add_note(str(failure))
+
+    def add(self, record: EpisodeRecord) -> bool:
+        """Add an episode; return whether it is new, since repeats are left out.
+
+        Waits while the spool is full.
+
+        Raises:
+            UserError: if the episode does not fit the store's schema.
+        """
+        if record.id in self._known:
+            return False
+        self._store.schema.check(record)
+        images = encode_images(record, self._store.schema)
+        self._known.add(record.id)
+        self._records.append(record)
+        self._images.append(images)
+        self._num_bytes += sum(values.nbytes for values in record.steps.values())
+        self._num_bytes += sum(len(image) for of_one in images.values() for image in of_one)
+        if len(self._records) >= self._shard_episodes or self._num_bytes >= self._shard_bytes:
+            self._make_shard()
+        return True
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Wait until the store has all that was added; this acknowledges it.
+
+        Raises:
+            TroupeError: if that takes longer than asked; what waits stays in the spool.
+        """
+        began_s = time.monotonic()
+        self._make_shard(timeout_s)
+        left_s = None if timeout_s is None else timeout_s - (time.monotonic() - began_s)
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._spool.waiting(), left_s):
+                raise TroupeError(
+                    f"store '{self._store.url}' has not answered; "
+                    f"{len(self._spool.waiting())} shards wait in '{self._spool.path}' for the "
+                    "next writer on this machine."
+                )
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Flush and end; what still waits after an error is for the next writer.
+
+        Raises:
+            TroupeError: as `flush` does.
+        """
+        if self._is_over:
+            return
+        try:
+            self.flush(timeout_s)
+        finally:
+            with self._changed:
+                self._is_over = True
+                self._changed.notify_all()
+            self._thread.join()
+            self._spool.close()
+
+    def _make_shard(self, timeout_s: float | None = None) -> None:
+        if not self._records:
+            return
+        try:
+            table = to_table(self._records, self._images, self._store.schema)
+        except UserError:
+            self._known -= {record.id for record in self._records}
+            self._records, self._images, self._num_bytes = [], [], 0
+            raise
+        manifest, content = make_shard(table, self._store.schema, self._writer_id, self._sequence)
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._spool.has_room(len(content)), timeout_s):
+                raise TroupeError(
+                    f"store '{self._store.url}' has not answered and spool '{self._spool.path}' "
+                    f"is full; {len(self._records)} episodes are in neither."
+                )
+        self._keep(manifest, content)
+        self._sequence += 1
+        self._records, self._images, self._num_bytes = [], [], 0
+        with self._changed:
+            self._changed.notify_all()
+
+    def _keep(self, manifest: Manifest, content: bytes) -> None:
+        """Put a shard into the spool; of a full disk, bring it to the store at once."""
+        pause_s, is_told = FIRST_PAUSE_S, False
+        while True:
+            try:
+                self._spool.add(manifest, content)
+            except OSError as error:
+                if not is_told:
+                    self._report(f"spool '{self._spool.path}' is full: {described(error)}")
+                    is_told = True
+            else:
+                return
+            try:
+                self._put(manifest, content)
+            except Exception:  # of any kind: tried again
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                return
+
+    def _put(self, manifest: Manifest, content: bytes) -> None:
+        self._store.files.put(shard_file(manifest.name), content)
+        self._store.files.put(manifest_file(manifest.name), manifest.to_bytes())
+
+    def _upload(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_over or self._spool.waiting())
+                if self._is_over:
+                    return
+            manifest = self._spool.waiting()[0]
+            try:
+                self._put(manifest, self._spool.content(manifest))
+            except Exception as error:  # of any kind: each file system has its own
+                self._tell_away(error)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._is_over, pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                continue
+            pause_s = FIRST_PAUSE_S
+            self._tell_back()
+            self._spool.remove(manifest)
+            with self._changed:
+                self._changed.notify_all()
+
+    def _tell_away(self, error: Exception) -> None:
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+            self._report(
+                f"store '{self._store.url}' cannot be written, shards wait in "
+                f"'{self._spool.path}': {described(error)}"
+            )
+
+    def _tell_back(self) -> None:
+        if self._away_since is not None:
+            away_s = time.monotonic() - self._away_since
+            self._away_since = None
+            self._report(f"store '{self._store.url}' can be written again, after {away_s:.0f} s")
+
+
+def _default_spool() -> Path:
+    home: Any = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "troupe" / "spool"

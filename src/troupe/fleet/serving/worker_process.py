@@ -1,0 +1,70 @@
+"""The process of a worker, seen from the one that started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from troupe.engines.host.channel import Channel
+from troupe.engines.host.launch import EngineProcess
+from troupe.engines.host.messages import Message
+from troupe.fleet.local_ray import ONE_THREAD
+from troupe.fleet.serving.security import TOKEN_VARIABLE
+
+_PROGRAM = Path(__file__).with_name("worker_program.py")
+_ENDING_S = 2.0
+_CLOSE_S = 0.5
+
+
+class WorkerProcess(EngineProcess):
+    """A process in a group of its own that steps groups of instances.
+
+    Attributes:
+        channel: to it.
+    """
+
+    def __init__(self, start: dict[str, Any]) -> None:
+        """Start it.
+
+        Args:
+            start: what it is told to begin with; its first answer is the fleet's spec.
+        """
+        super().__init__()
+        self.channel = Channel(self.end, self.is_alive)
+        self.channel.send(Message(start))
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self.is_alive():
+            self._signal_group(signal.SIGTERM)
+
+    def close(self) -> None:
+        """End it."""
+        self.stop(_CLOSE_S if self.is_alive() else 0.0)
+        self.channel.close()
+
+    def end_of_life(self) -> str:
+        """Return how a process ended that closed its end, and the last that it printed."""
+        self.has_ended(_ENDING_S)
+        how, printed = self.how_it_ended(), self.last_output()
+        return f"{how}. The last it printed:\n{printed}" if printed else how
+
+    def _start(self, descriptor: int) -> subprocess.Popen[bytes]:
+        arguments = [str(descriptor), str(os.getpid()), json.dumps(sys.path)]
+        # the token of engine servers stays, since its engines may run there
+        environment = {n: value for n, value in os.environ.items() if n != TOKEN_VARIABLE}
+        return subprocess.Popen(
+            # -P: the program's folder is none to import from
+            [sys.executable, "-P", str(_PROGRAM), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[descriptor],
+            start_new_session=True,
+            env=environment | ONE_THREAD,
+        )

@@ -1,0 +1,95 @@
+"""Writers and a compactor, killed at random, each begun again until it gets through.
+
+Forks, since starting Python anew for each death would take a second. While they die, a reader
+checks that each episode that was acknowledged is there exactly once.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.episodes.store.conftest import made
+from troupe.episodes.store import StoreWriter, compact, open_store
+
+NUM_WRITERS, NUM_EPISODES, FLUSH_EVERY = 3, 40, 4
+DEATHS = 12
+"""Of each writer, and of the compactor."""
+GRACE_S = 3.0
+
+
+def write(url: str, folder: Path, number: int) -> None:
+    store = open_store(url)
+    with StoreWriter(store, f"w{number}", shard_episodes=3, spool=folder / "spool") as writer:
+        for episode in range(NUM_EPISODES):
+            writer.add(made(episode, prefix=f"w{number}"))
+            if (episode + 1) % FLUSH_EVERY == 0:
+                writer.flush()
+                acknowledge(folder, number, episode + 1)
+
+
+def acknowledge(folder: Path, number: int, episodes: int) -> None:
+    file = os.open(folder / f"acks-{number}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(file, f"{episodes}\n".encode())
+    os.close(file)
+
+
+def acknowledged(folder: Path) -> set[str]:
+    ids = set()
+    for number in range(NUM_WRITERS):
+        file = folder / f"acks-{number}"
+        most = max(map(int, file.read_text().split()), default=0) if file.exists() else 0
+        ids |= {f"w{number}-{episode}" for episode in range(most)}
+    return ids
+
+
+def check(url: str, folder: Path) -> None:
+    before = acknowledged(folder)
+    found = open_store(url).query("SELECT id FROM episodes")["id"].to_pylist()
+    twice = [id for id, times in Counter(found).items() if times > 1]
+    assert not twice, twice
+    assert before <= set(found), before - set(found)
+
+
+def main() -> None:
+    url, folder = sys.argv[1], Path(sys.argv[2])
+    rng = random.Random(0)
+    jobs = [lambda n=number: write(url, folder, n) for number in range(NUM_WRITERS)]
+    jobs.append(lambda: compact(open_store(url), target_bytes=100_000, grace_s=GRACE_S))
+    deaths = [0] * len(jobs)
+    running: dict[int, tuple[int, float]] = {}
+    waiting = list(range(len(jobs)))
+    while waiting or running:
+        for job in waiting:
+            pid = os.fork()
+            if pid == 0:
+                jobs[job]()
+                os._exit(0)
+            dies_s = rng.uniform(0, 0.25) if deaths[job] < DEATHS else 1e9
+            running[pid] = (job, time.monotonic() + dies_s)
+        waiting = []
+        time.sleep(0.005)
+        for pid, (job, dies_at_s) in list(running.items()):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if not done and time.monotonic() < dies_at_s:
+                continue
+            if not done:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                deaths[job] += 1
+            del running[pid]
+            if not done or (job == NUM_WRITERS and deaths[job] < DEATHS):
+                waiting.append(job)
+                deaths[job] += bool(done)  # the compactor had nothing to do
+            elif status:
+                raise SystemExit(f"job {job} ended with {status}")
+            check(url, folder)
+    print(json.dumps({"deaths": deaths}))
+
+
+if __name__ == "__main__":
+    main()

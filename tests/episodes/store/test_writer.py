@@ -1,0 +1,225 @@
+"""Exactly once, whatever dies or goes away."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.episodes.store import storm
+from tests.episodes.store.conftest import SCHEMA, assert_same, made
+from troupe.core import TroupeError
+from troupe.episodes.store import StoreWriter, create_store, open_store, verify, writer
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(writer, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(writer, "LONGEST_PAUSE_S", 0.05)
+
+
+def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def wait_until(condition) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise TimeoutError
+
+
+def test_what_was_flushed_is_there_before_the_writer_ends(url, tmp_path):
+    store = create_store(url, SCHEMA)
+    with StoreWriter(store, "w", spool=tmp_path / "spool") as out:
+        out.add(made(0))
+        assert open_store(url).episode_ids() == []
+        out.flush()
+        assert open_store(url).episode_ids() == ["a-0"]
+
+
+def test_repeats_of_a_writer_that_begins_again_are_left_out(url, tmp_path):
+    store = create_store(url, SCHEMA)
+    for until in (3, 5):
+        with StoreWriter(store, "w", spool=tmp_path / "spool", shard_episodes=2) as out:
+            new = [out.add(made(number)) for number in range(until)]
+    assert new == [False, False, False, True, True]
+    assert store.query("SELECT id FROM episodes")["id"].to_pylist() == [f"a-{i}" for i in range(5)]
+    assert verify(store).repeats == 0
+
+
+def test_two_that_write_the_same_under_one_name_or_two_are_seen_once(local, tmp_path):
+    for name in ("w", "w", "other"):
+        out = StoreWriter(local, name, spool=tmp_path / "spool", shard_episodes=2)
+        out._known.clear()  # as if both had begun before either wrote
+        for number in range(3):
+            out.add(made(number))
+        out.close()
+    assert verify(local).repeats == 6
+    ids = ["a-0", "a-1", "a-2"]
+    assert local.query("SELECT id FROM episodes ORDER BY id")["id"].to_pylist() == ids
+    assert len(local.to_arrow("steps")) == 15
+    (batch,) = local.iter_batches(["step.reward"], 99)
+    assert len(batch["step.reward"]) == 15
+    assert_same(local.episode("a-1"), made(1))
+
+
+def test_storage_that_goes_away_holds_the_writer_up_and_nothing_is_lost(local, tmp_path):
+    shared, away, lines = tmp_path / "store", tmp_path / "away", []
+    out = StoreWriter(
+        local,
+        "w",
+        spool=tmp_path / "spool",
+        spool_bytes=12_000,
+        shard_episodes=1,
+        report=lines.append,
+    )
+    out.add(made(0))
+    out.flush()
+    shared.rename(away)
+    shared.write_text("no directory")
+    added = []
+
+    def add() -> None:
+        for number in range(1, 20):
+            out.add(made(number))
+            added.append(number)
+
+    adding = threading.Thread(target=add)
+    adding.start()
+    wait_until(lambda: lines and not out._spool.has_room(4000))
+    assert adding.is_alive()
+    assert 0 < len(added) < 6
+    with pytest.raises(TroupeError, match="shards wait in '"):
+        StoreWriterTimeout(out)
+    shared.unlink()
+    away.rename(shared)
+    adding.join()
+    out.close()
+    assert sorted(local.episode_ids()) == sorted(f"a-{number}" for number in range(20))
+    assert verify(local).repeats == 0
+    assert "cannot be written, shards wait in" in lines[0]
+    assert "can be written again, after" in lines[-1]
+    assert not [f for f in (tmp_path / "spool").rglob("*") if f.is_file()]
+
+
+def StoreWriterTimeout(out: StoreWriter) -> None:  # noqa: N802
+    """Wait for what waits, not for the episode that the other thread holds."""
+    with out._changed:
+        assert out._spool.waiting()
+    records, out._records = out._records, []
+    try:
+        out.flush(timeout_s=0.05)
+    finally:
+        out._records = records
+
+
+LEFT = """
+import os, shutil, signal, sys, time
+from pathlib import Path
+from tests.episodes.store.conftest import made
+from troupe.episodes.store import StoreWriter, open_store
+folder = Path(sys.argv[1])
+store = open_store(folder / "store")
+out = StoreWriter(store, "dead", spool=folder / "spool", shard_episodes=2)
+(folder / "store").rename(folder / "away")
+(folder / "store").write_text("no directory")
+for number in range(6):
+    out.add(made(number))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_writer_left_in_the_spool_is_brought_in_by_the_next(local, tmp_path):
+    assert run(LEFT, tmp_path).returncode == -signal.SIGKILL
+    (tmp_path / "store").unlink()
+    (tmp_path / "away").rename(tmp_path / "store")
+    assert local.episode_ids() == []
+    with StoreWriter(local, "living", spool=tmp_path / "spool") as out:
+        assert not out.add(made(3))
+        assert out.add(made(6))
+    assert sorted(local.episode_ids()) == [f"a-{number}" for number in range(7)]
+    for number in range(7):
+        assert_same(local.episode(f"a-{number}"), made(number))
+
+
+def test_the_spool_of_a_living_writer_is_its_own(local, tmp_path):
+    one = StoreWriter(local, "one", spool=tmp_path / "spool")
+    two = StoreWriter(local, "two", spool=tmp_path / "spool")
+    assert one._spool.path.is_dir()
+    assert one._spool.path != two._spool.path
+    one.add(made(0))
+    one.close()
+    two.add(made(1))
+    two.close()
+    assert sorted(local.episode_ids()) == ["a-0", "a-1"]
+
+
+FULL = """
+import resource
+from pathlib import Path
+import sys
+from tests.episodes.store.conftest import SCHEMA, made
+from troupe.episodes.store import StoreWriter, create_store
+store = create_store("memory://full/store", SCHEMA)
+lines = []
+out = StoreWriter(store, "w", spool=Path(sys.argv[1]), shard_episodes=2, report=lines.append)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+for number in range(5):
+    out.add(made(number))
+out.close()
+assert len(store.episode_ids()) == 5
+assert store.query("SELECT count(DISTINCT id) AS n FROM episodes")["n"].to_pylist() == [5]
+assert "is full: OSError: [Errno 27] File too large" in lines[0], lines
+"""
+
+
+def test_a_full_disk_here_does_not_stop_what_storage_can_take(tmp_path):
+    done = run(FULL, tmp_path / "spool")
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_error_of_the_collector_is_not_hidden_by_storage_that_is_away(local, tmp_path):
+    with (
+        pytest.raises(ZeroDivisionError) as failure,
+        StoreWriter(local, "w", spool=tmp_path / "spool") as out,
+    ):
+        out.add(made(0))
+        (tmp_path / "store").rename(tmp_path / "away")
+        (tmp_path / "store").write_text("no directory")
+        raise ZeroDivisionError
+    assert "1 shards wait in '" in failure.value.__notes__[0]
+    (tmp_path / "store").unlink()
+    (tmp_path / "away").rename(tmp_path / "store")
+    StoreWriter(local, "next", spool=tmp_path / "spool").close()
+    assert local.episode_ids() == ["a-0"]
+
+
+@pytest.mark.slow
+def test_killed_at_random_each_acknowledged_episode_is_there_exactly_once(local, tmp_path):
+    command = [sys.executable, "-m", "tests.episodes.store.storm", local.url, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert min(json.loads(done.stdout)["deaths"]) >= storm.DEATHS
+    ids = local.query("SELECT id FROM episodes")["id"].to_pylist()
+    expected = [
+        f"w{number}-{episode}"
+        for number in range(storm.NUM_WRITERS)
+        for episode in range(storm.NUM_EPISODES)
+    ]
+    assert sorted(ids) == sorted(expected)
+    found = verify(local)
+    assert not found.wrong
+    assert_same(local.episode("w1-17"), made(17, prefix="w1"))
