@@ -360,6 +360,29 @@ def test_unknown_cameras_and_modalities_are_refused(scene: Path) -> None:
         build(scene).render("eye", ["rgb"])
 
 
+@pytest.mark.parametrize(
+    ("switch", "expected"),
+    [
+        pytest.param("", {"small": "rays", "large": "gl", "colours": "rays"}, marks=needs_gl),
+        ("off", {"small": "rays", "large": "rays", "colours": "rays"}),
+    ],
+)
+def test_auto_takes_the_faster_renderer_that_works(
+    scene: Path, switch: str, expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUJOCO_GL", switch)
+    large = {"camera": "side", "width": 128, "height": 128}
+    cameras = {
+        "small": {"camera": "side", "modalities": ["depth"]},
+        "large": {**large, "modalities": ["depth", "mask"]},
+        "colours": large,
+    }
+    engine = build(scene, num_instances=1, cameras=cameras)
+    assert engine.renderers() == expected
+    assert engine.read("large.depth").any()
+    engine.close()
+
+
 def test_opengl_that_is_off_is_said(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUJOCO_GL", "off")
     with pytest.raises(UserError, match=r"cameras.eye.renderer: OpenGL does not work here"):

@@ -36,6 +36,7 @@ class GlRenderer:
             EngineError: if this machine has no OpenGL without a display.
         """
         self._views = views
+        self._is_closed = False
         # a context belongs to the thread that made it, and an engine may change its thread
         self._thread = ThreadPoolExecutor(1, "troupe-gl")
         try:
@@ -59,9 +60,10 @@ class GlRenderer:
 
     def close(self) -> None:
         """Release the context; may be called again."""
-        if not self._thread._shutdown:
+        if not self._is_closed:
+            self._is_closed = True
             self._thread.submit(self._screen.close).result()
-        self._thread.shutdown()
+            self._thread.shutdown()
 
 
 class _Screen:

@@ -39,7 +39,7 @@ class CameraSettings(Settings):
         height: of the images, pixels.
         modalities: which images it offers.
         renderer: ``rays`` casts rays on native threads, ``gl`` draws with OpenGL, ``auto`` takes
-            the faster one.
+            the faster one that works.
     """
 
     camera: str | None = None

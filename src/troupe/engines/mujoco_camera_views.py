@@ -53,7 +53,7 @@ class Views:
         """Let the batch derive the places of cameras and lights from now on."""
         self._batch = batch
         self._places = {name: batch.bind(name) for name in _PLACES}
-        self._one: tuple[mujoco.MjModel, mujoco.MjData] | None = None
+        self._data: mujoco.MjData | None = None
         self.stale = np.ones(batch.nsim, np.bool_)
 
     def of(self, camera: Camera, instances: Ids) -> View:
@@ -76,10 +76,10 @@ class Views:
 
     def simulation(self, instance: int) -> tuple[mujoco.MjModel, mujoco.MjData]:
         """Return one simulation at its present state; valid until the next call."""
-        if self._one is None:
-            self._one = self._batch.get_model(instance), mujoco.MjData(self._batch.model)
-        model, data = self._one
-        self._batch.get_model(instance, model)
+        if self._data is None:
+            self._data = mujoco.MjData(self._batch.model)
+        # a new model each time: MuJoCo 4.0 refuses some when written over a former one
+        model, data = self._batch.get_model(instance), self._data
         self._batch.get_data(instance, data)
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)

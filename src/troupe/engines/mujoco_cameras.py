@@ -18,8 +18,8 @@ from troupe.engines.mujoco_camera_rays import RayRenderer
 from troupe.engines.mujoco_camera_settings import MODALITIES, CameraSettings, Renderer
 from troupe.engines.mujoco_camera_views import Views, intrinsics
 
-AUTO: Renderer = "rays"
-"""The faster one: at 64x64 by a factor of ten and more, without a GPU (benchmarks/cameras.py)."""
+FEW_PIXELS = 10_000
+"""Up to here rays are the faster ones, on two cores without a GPU; with colours, always."""
 
 
 class _Renders(Protocol):
@@ -47,12 +47,10 @@ class Cameras:
         """
         model = batch.model
         self.mask_names = body_names(model)
-        self.renderers: dict[str, Renderer] = {
-            name: AUTO if s.renderer == "auto" else s.renderer for name, s in settings.items()
-        }
+        self.renderers: dict[str, Renderer] = {n: _preferred(s) for n, s in settings.items()}
         self._cameras = {n: find_camera(model, n, s, engine) for n, s in settings.items()}
         self._modalities = {name: s.modalities for name, s in settings.items()}
-        self._views = Views(batch)
+        self._batch, self._views = batch, Views(batch)
         self._engine = engine
         self._num_instances = batch.nsim
         self._kept: dict[str, npt.NDArray[Any]] = {}
@@ -62,16 +60,9 @@ class Cameras:
             shown = (*self._modalities[camera.name], "pose", "intrinsics")
             self.specs |= {f"{camera.name}.{kind}": specs[kind] for kind in shown}
         self._renderers: dict[Renderer, _Renders] = {}
-        if "rays" in self.renderers.values():
-            self._renderers["rays"] = RayRenderer(batch, self._views)
-        drawn = [self._cameras[name] for name, kind in self.renderers.items() if kind == "gl"]
-        if drawn:
-            width, height = max(c.width for c in drawn), max(c.height for c in drawn)
-            try:
-                self._renderers["gl"] = GlRenderer(batch, self._views, width, height)
-            except EngineError as error:
-                where = f"engines.{engine}.cameras.{drawn[0].name}.renderer"
-                raise UserError(f"{where}: {error}. Use 'rays' or 'auto'.") from error
+        self._renderers["rays"] = RayRenderer(batch, self._views)
+        if "gl" in self.renderers.values():
+            self._start_gl(settings)
 
     def read(self, pack: str) -> npt.NDArray[Any]:
         """Return a pack's values at the present state, (num_instances, ...)."""
@@ -117,6 +108,18 @@ class Cameras:
         for renderer in self._renderers.values():
             renderer.close()
 
+    def _start_gl(self, settings: Mapping[str, CameraSettings]) -> None:
+        drawn = [self._cameras[name] for name, kind in self.renderers.items() if kind == "gl"]
+        width, height = max(c.width for c in drawn), max(c.height for c in drawn)
+        try:
+            self._renderers["gl"] = GlRenderer(self._batch, self._views, width, height)
+        except EngineError as error:
+            for name in [camera.name for camera in drawn]:
+                if settings[name].renderer == "gl":
+                    where = f"engines.{self._engine}.cameras.{name}.renderer"
+                    raise UserError(f"{where}: {error}. Use 'rays' or 'auto'.") from error
+                self.renderers[name] = "rays"
+
     def _renderer(self, camera: str) -> _Renders:
         return self._renderers[self.renderers[camera]]
 
@@ -134,6 +137,14 @@ class Cameras:
         T_world_camera[:, :3, :3], T_world_camera[:, :3, 3] = view.rotation_w, view.position_w
         T_world_camera[:, 3, 3] = 1
         return {f"{name}.pose": T_world_camera, f"{name}.intrinsics": intrinsics(camera, view)}
+
+
+def _preferred(settings: CameraSettings) -> Renderer:
+    """Return the renderer to try first (benchmarks/cameras.py)."""
+    if settings.renderer != "auto":
+        return settings.renderer
+    is_large = settings.width * settings.height > FEW_PIXELS
+    return "gl" if is_large and "rgb" not in settings.modalities else "rays"
 
 
 def _specs(camera: Camera, num_bodies: int) -> dict[str, ArraySpec]:

@@ -54,9 +54,9 @@ def robot_packs(batch: Batch, robot: Robot) -> dict[str, Pack]:
     """Return the packs that every robot offers, in the base frame.
 
     ``joint_position``, ``joint_velocity``, ``joint_target`` (the position command),
-    ``joint_effort`` (of the actuators), ``tool_position``, ``tool_rotation`` (a matrix),
-    ``tool_velocity`` and ``contacts`` (their number); of a gripper ``gripper_position`` and
-    ``gripper_target``, how far each finger is from the middle.
+    ``tool_position``, ``tool_rotation`` (a matrix), ``tool_velocity`` and ``contacts`` (their
+    number); of a gripper ``gripper_position`` and ``gripper_target``, how far each finger is from
+    the middle.
     """
     model = batch.model
     joints = [model.joint(name) for name in robot.joint_names]
@@ -75,12 +75,10 @@ def robot_packs(batch: Batch, robot: Robot) -> dict[str, Pack]:
     qvel = columns("qvel", joints[0].dofadr[0], joints[-1].dofadr[0])
     ctrl = columns("ctrl", actuators[0], actuators[-1])
     position = ArraySpec(dof, "rad", low, high, names=names)
-    effort = columns("actuator_force", actuators[0], actuators[-1])
     return {
         "joint_position": Pack(position, qpos, writable=True),
         "joint_velocity": Pack(ArraySpec(dof, "rad/s", -speed, speed, names=names), qvel, True),
         "joint_target": Pack(position, ctrl, writable=True),
-        "joint_effort": Pack(ArraySpec(dof, "N m", names=names), effort, writable=False),
         "tool_position": Pack(ArraySpec((3,), "m"), [batch.bind("site_xpos")[:, site]], False),
         "tool_rotation": Pack(
             ArraySpec((3, 3)), [batch.bind("site_xmat")[:, site].reshape(-1, 3, 3)], False

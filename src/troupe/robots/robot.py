@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,37 @@ class Joint:
     home: float
 
 
+@dataclass(frozen=True, eq=False)
+class Servo:
+    """Position controllers of the joints: proportional, damped, limited.
+
+    Attributes:
+        stiffness: (dof,), N m/rad.
+        damping: (dof,), N m s/rad.
+        limit: greatest effort, (dof,), N m.
+    """
+
+    stiffness: Array
+    damping: Array
+    limit: Array
+
+    @classmethod
+    def from_mjcf(cls, root: ET.Element, names: Sequence[str]) -> Servo | None:
+        """Read the gains that all position actuators share; None if they have none in common."""
+        default = root.find("default/position")
+        if default is None or not {"kp", "kv"} <= default.attrib.keys():
+            return None
+        own = [_find(root, f"actuator/position[@name='{name}']") for name in names]
+        limit = np.array([_numbers(actuator, "forcerange")[1] for actuator in own])
+        kp, kv = float(default.attrib["kp"]), float(default.attrib["kv"])
+        return cls(np.full(len(names), kp), np.full(len(names), kv), limit)
+
+    def effort(self, target: Array, position: Array, velocity: Array) -> Array:
+        """Return kp (target - position) - kv velocity within the limits, (N, dof), N m."""
+        wanted = self.stiffness * (target - position) - self.damping * velocity
+        return np.clip(wanted, -self.limit, self.limit)
+
+
 @dataclass(frozen=True)
 class Robot:
     """A serial arm: where its model is, and what can be computed without a simulator.
@@ -44,6 +76,7 @@ class Robot:
         tool_offset: of the tool site in the last link's frame, metres.
         has_gripper: whether there is an actuator "gripper", whose position is how far each of two
             fingers is from the middle.
+        servo: what the joints' position controllers do, where the model states it in numbers.
     """
 
     name: str
@@ -51,6 +84,7 @@ class Robot:
     joints: tuple[Joint, ...]
     tool_offset: tuple[float, float, float]
     has_gripper: bool = False
+    servo: Servo | None = None
 
     @classmethod
     def from_mjcf(cls, model_path: Path) -> Robot:
@@ -88,8 +122,14 @@ class Robot:
             body = _find(body, "body")
         tool = offset + _numbers(_find(body, "site[@name='tool']"), "pos", "0 0 0")
         gripper = root.find("actuator/position[@name='gripper']")
+        servo = Servo.from_mjcf(root, [joint.name for joint in joints])
         return cls(
-            root.attrib["model"], model_path, tuple(joints), _triple(tool), gripper is not None
+            root.attrib["model"],
+            model_path,
+            tuple(joints),
+            _triple(tool),
+            gripper is not None,
+            servo,
         )
 
     @property

@@ -9,16 +9,16 @@ import os
 import random
 import signal
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 from tests.episodes.store.conftest import made
 from troupe.episodes.store import StoreWriter, compact, open_store
 
-NUM_WRITERS, NUM_EPISODES, FLUSH_EVERY = 3, 40, 4
-DEATHS = 12
-"""Of each writer, and of the compactor."""
+NUM_WRITERS, NUM_EPISODES, FLUSH_EVERY = 3, 100, 4
+DEATHS = 8
+"""Of each writer at most, and lives of the compactor."""
+LONGEST_LIFE_S = 0.2
 GRACE_S = 3.0
 
 
@@ -61,33 +61,25 @@ def main() -> None:
     jobs = [lambda n=number: write(url, folder, n) for number in range(NUM_WRITERS)]
     jobs.append(lambda: compact(open_store(url), target_bytes=100_000, grace_s=GRACE_S))
     deaths = [0] * len(jobs)
-    running: dict[int, tuple[int, float]] = {}
+    running: dict[int, int] = {}
     waiting = list(range(len(jobs)))
     while waiting or running:
         for job in waiting:
+            dies_s = rng.uniform(0.001, LONGEST_LIFE_S) if deaths[job] < DEATHS else 0.0
             pid = os.fork()
             if pid == 0:
+                signal.setitimer(signal.ITIMER_REAL, dies_s)  # whose signal ends it at once
                 jobs[job]()
                 os._exit(0)
-            dies_s = rng.uniform(0, 0.25) if deaths[job] < DEATHS else 1e9
-            running[pid] = (job, time.monotonic() + dies_s)
-        waiting = []
-        time.sleep(0.005)
-        for pid, (job, dies_at_s) in list(running.items()):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if not done and time.monotonic() < dies_at_s:
-                continue
-            if not done:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                deaths[job] += 1
-            del running[pid]
-            if not done or (job == NUM_WRITERS and deaths[job] < DEATHS):
-                waiting.append(job)
-                deaths[job] += bool(done)  # the compactor had nothing to do
-            elif status:
-                raise SystemExit(f"job {job} ended with {status}")
-            check(url, folder)
+            running[pid] = job
+        pid, status = os.wait()
+        job = running.pop(pid)
+        if status not in (0, signal.SIGALRM):
+            raise SystemExit(f"job {job} ended with {status}")
+        is_dead = status != 0
+        deaths[job] += is_dead or job == NUM_WRITERS  # which ends soon if there is little to join
+        waiting = [job] if deaths[job] <= DEATHS and (is_dead or job == NUM_WRITERS) else []
+        check(url, folder)
     print(json.dumps({"deaths": deaths}))
 
 

@@ -53,6 +53,7 @@ def test_joined_batches_in_order_keep_what_belongs_together():
     parts = [make([4, 1], ended=[0]), make([0]), make([3, 2], ended=[0, 1], faults=[(2, "x")])]
     joined = join_batches(parts).in_order()
     assert joined.ids.tolist() == [0, 1, 2, 3, 4]
+    assert joined.ended.tolist() == [2, 3, 4]
     assert joined.faults == [(2, "x")]
     for part in parts:
         rows = np.searchsorted(joined.ids, part.ids)

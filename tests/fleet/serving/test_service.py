@@ -12,6 +12,7 @@ from fleets import actions_of, assert_same, children, simulated, stepped
 
 from troupe.core import EngineError, TroupeError, UserError, plugins
 from troupe.core.arrays import ArraySpec
+from troupe.engines.host.grpc_server import Certificate
 from troupe.fleet.serving.service import FleetService
 from troupe.tasks.base import Task, TaskSettings
 
@@ -139,6 +140,20 @@ def test_clients_need_the_token(open_fleet, serve, monkeypatch, tmp_path):
     open_fleet(address).close()
 
 
+def test_tls_keeps_others_out(open_fleet, serve, monkeypatch, tmp_path):
+    key, chain = tmp_path / "key.pem", tmp_path / "cert.pem"
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", key, "-out", chain]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *files, *name]
+    subprocess.run(command, check=True, capture_output=True)
+    address = serve(certificate=Certificate(chain.read_bytes(), key.read_bytes())).address
+    assert address.startswith("grpcs://")
+    with pytest.raises(EngineError, match="cannot be reached"):
+        open_fleet(address)
+    monkeypatch.setenv("TROUPE_CA", str(chain))
+    assert_same(stepped(open_fleet(address), 1), simulated(6, 1, seed=3))
+
+
 def test_a_service_that_others_reach_needs_a_token(serve):
     experiment = serve()._experiment
     with pytest.raises(UserError, match=r"'0\.0\.0\.0' can be reached by others"):
@@ -185,6 +200,8 @@ class ImageTask(Task):
         self.steps[instances] = 0
 
     def act(self, world, action):
+        if (self.steps > 250).any():
+            raise ValueError("an image cannot tell that")
         self.steps += action
 
     def observe(self, world):
@@ -208,12 +225,34 @@ class ImageSettings(TaskSettings):
         return ImageTask()
 
 
-def test_images_and_discrete_actions_pass_unharmed(open_fleet, serve, monkeypatch):
+@pytest.fixture
+def image_task(monkeypatch):
+    """Let this process offer the task, as an entry point would."""
     load = plugins.load
-    offered = lambda group, name, where="": (  # noqa: E731
-        ImageSettings if name == "image" else load(group, name, where)
-    )
-    monkeypatch.setattr(plugins, "load", offered)
+
+    def load_or_image(group, name, where=""):
+        return ImageSettings if name == "image" else load(group, name, where)
+
+    monkeypatch.setattr(plugins, "load", load_or_image)
+
+
+@pytest.mark.usefixtures("image_task")
+def test_what_a_task_raises_elsewhere_is_told_here(open_fleet, serve):
+    service = serve(["task={type: image}"])
+    fleet = open_fleet(service.address)
+    with pytest.raises(EngineError, match=r"(?s)grpc://.*ValueError: an image cannot tell that"):
+        step_on(fleet)
+    assert until(lambda: service.num_clients == 0)
+
+
+def step_on(fleet):
+    while True:
+        batch = fleet.recv(min_ready=6)
+        fleet.send(np.full(6, 4), batch.ids)
+
+
+@pytest.mark.usefixtures("image_task")
+def test_images_and_discrete_actions_pass_unharmed(open_fleet, serve):
     fleet = open_fleet(serve(["task={type: image}"], group=1).address)
     assert fleet.observation_space.dtype == np.uint8
     assert fleet.action_space.n == 5

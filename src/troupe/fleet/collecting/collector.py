@@ -15,6 +15,7 @@ from troupe.core.time import NANOSECONDS
 from troupe.episodes.store.record import EpisodeRecord
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import Simulation, Step
+from troupe.fleet.collecting.configs import config_of
 from troupe.fleet.collecting.images import Images
 from troupe.policies import Policy
 
@@ -62,6 +63,7 @@ class Collector:
         """
         self._experiment, self._policy = experiment, policy
         self._streams = Streams(experiment.seed)
+        self._config, _ = config_of(experiment)
         self.simulation = simulation = Simulation(
             experiment,
             num_instances,
@@ -175,6 +177,7 @@ class Collector:
             id=f"{experiment.name}-{experiment.seed}-{instance}-{episode}",
             about={
                 "experiment": experiment.name,
+                "config": self._config,
                 "seed": experiment.seed,
                 "instance": instance,
                 "episode": episode,

@@ -14,6 +14,7 @@ from troupe.core.errors import InterruptedRun, TroupeError
 from troupe.episodes.store import StoreSchema, create_store, open_store
 from troupe.experiments.schema import Experiment
 from troupe.fleet.collecting.collector import Collector
+from troupe.fleet.collecting.configs import keep_config
 from troupe.fleet.collecting.policies import open_policy
 from troupe.fleet.collecting.worker import Collected, CollectWorker, Share
 from troupe.fleet.division import check_division, divide
@@ -140,7 +141,7 @@ def _prepare_store(experiment: Experiment, url: str, policy: str) -> None:
     example = Collector(experiment, open_policy(policy, experiment), 0, 1, num_threads=1)
     schema = StoreSchema.of(example.example())
     example.close()
-    create_store(url, schema, created_by=experiment.name)
+    keep_config(create_store(url, schema, created_by=experiment.name), experiment)
 
 
 def _make_crew(

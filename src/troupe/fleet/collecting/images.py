@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from troupe.core.arrays import Ids
+from troupe.core.errors import unknown
+from troupe.engines.mujoco_camera_settings import MODALITIES, CameraEngine
 from troupe.experiments.schema import CollectSettings
 from troupe.experiments.simulation import Simulation
 
@@ -28,7 +30,12 @@ class Images:
         self._cameras: dict[tuple[str, str], list[str]] = defaultdict(list)
         for name in settings.images:
             simulation.world.output(name)
-            engine, camera, modality = name.split(".")
+            engine, _, pack = name.partition(".")
+            camera, _, modality = pack.rpartition(".")
+            is_seen = isinstance(simulation.loop.engines[engine], CameraEngine)
+            if not is_seen or modality not in MODALITIES:
+                valid = [n for n in simulation.world.outputs if n.endswith(MODALITIES)]
+                raise unknown("image", name, valid, where="collect.images")
             self._cameras[engine, camera].append(modality)
         self._taken: list[list[tuple[int, Pictures]]] = []
         self._taken = [[] for _ in range(simulation.num_instances)]
@@ -77,8 +84,10 @@ class Images:
             return
         steps = self._simulation.episode_step
         shown: Pictures = {}
-        for (engine, camera), modalities in self._cameras.items():
-            rendered = self._simulation.loop.engines[engine].render(camera, modalities, ids)
+        for (name, camera), modalities in self._cameras.items():
+            engine = self._simulation.loop.engines[name]
+            assert isinstance(engine, CameraEngine)
+            rendered = engine.render(camera, modalities, ids)
             shown |= {f"{camera}.{modality}": image for modality, image in rendered.items()}
         for row, i in enumerate(ids):
             self._taken[i].append(

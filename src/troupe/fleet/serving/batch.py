@@ -62,7 +62,15 @@ class Batch:
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         rows = {name: getattr(self, name)[order] for name in _ALWAYS}
-        return replace(self, **rows, ended=place[self.ended])
+        ended = place[self.ended]
+        ends = np.argsort(ended)
+        return replace(
+            self,
+            **rows,
+            ended=ended[ends],
+            final_observation=self.final_observation[ends],
+            metrics={name: values[ends] for name, values in self.metrics.items()},
+        )
 
 
 def first_batch(

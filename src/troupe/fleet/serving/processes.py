@@ -25,6 +25,7 @@ from troupe.fleet.serving.worker_process import WorkerProcess
 
 MAX_RESTARTS_IN_A_ROW = 3
 _START_S = 120.0
+_PASS_ON_EVERY = 1009  # a prime, so that each worker has its turn
 
 
 class ProcessCrew:
@@ -48,6 +49,7 @@ class ProcessCrew:
         self.restarts = [0] * len(plan.parts)
         self._deaths_in_a_row = [0] * len(plan.parts)
         self._worker_of = [w for w, part in enumerate(plan.parts) for _ in part.bounds[1:]]
+        self._num_received = 0
         self._lock = threading.Lock()
         self._in_flight: dict[int, Command] = {}
         self._lost: dict[int, str] = {}
@@ -125,6 +127,9 @@ class ProcessCrew:
         if "spec" in message.header:  # of one that was replaced
             return None
         self._deaths_in_a_row[index] = 0
+        self._num_received += 1
+        if self._num_received % _PASS_ON_EVERY == 0:
+            self._workers[index].pass_output_on()
         group, generation = message.header["group"], message.header["generation"]
         batch = decode_batch(message)
         with self._lock:
@@ -178,9 +183,9 @@ class ProcessCrew:
         seeds = [self._seeds.get(g) for g, _ in groups]
         joined = None
         if all(isinstance(seed, int) for seed in seeds):
-            start["seed"] = seeds[0]  # all groups are always reset together
-        elif all(seed is not None for seed in seeds):
-            joined = [s for seed in seeds for s in seed]  # type: ignore[union-attr]
+            start["seed"] = seeds[0]  # groups are reset together
+        elif all(isinstance(seed, list) for seed in seeds):
+            joined = [own for seed in seeds for own in seed]  # type: ignore[union-attr]
         return {**start, "episodes": episodes, "seeds": joined}
 
     def _watch(self, index: int) -> None:

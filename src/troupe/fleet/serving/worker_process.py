@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from troupe.engines.host.channel import Channel
+from troupe.engines.host.channel import Channel, PeerEnded
 from troupe.engines.host.launch import EngineProcess
 from troupe.engines.host.messages import Message
 from troupe.fleet.local_ray import ONE_THREAD
@@ -36,7 +37,8 @@ class WorkerProcess(EngineProcess):
         """
         super().__init__()
         self.channel = Channel(self.end, self.is_alive)
-        self.channel.send(Message(start))
+        with suppress(PeerEnded):  # whoever receives finds out
+            self.channel.send(Message(start))
 
     def terminate(self) -> None:
         """Ask it to end."""

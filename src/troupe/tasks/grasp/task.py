@@ -52,7 +52,7 @@ class GraspTask(Task):
         self._step_s = step_ns / NANOSECONDS["s"]
         self._settled = -(-settings.settle // step_ns)
         self._things = ThingPacks(engine, world)
-        names = ["joint_position", "joint_velocity", "joint_effort", "tool_position"]
+        names = ["joint_position", "joint_velocity", "tool_position"]
         names += ["gripper_position"]
         self._packs = {name: f"{engine}.{name}" for name in names}
         for pack in self._packs.values():
@@ -229,8 +229,10 @@ class GraspTask(Task):
         slip = np.linalg.norm((offset - arrays["grasp_offset"])[rows, best], axis=1)
         is_held = held[rows, best] > 0
         arrays["grasp_slip"][is_held] = np.maximum(arrays["grasp_slip"], slip)[is_held]
-        power = np.abs(self._read(world, "joint_effort") * self._read(world, "joint_velocity"))
-        arrays["grasp_energy"] += power.sum(axis=1) * self._step_s
+        if self._robot.servo is not None:
+            position, velocity = (self._read(world, f"joint_{n}") for n in ("position", "velocity"))
+            effort = self._robot.servo.effort(world.read(self._command), position, velocity)
+            arrays["grasp_energy"] += np.abs(effort * velocity).sum(axis=1) * self._step_s
 
     def _succeeded(self, world: World) -> Bools:
         hold_s = self._settings.hold / NANOSECONDS["s"]

@@ -1,0 +1,70 @@
+"""Images one after the other, as a film or a strip of a few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from troupe.core.errors import UserError
+from troupe.core.files import write_atomic
+
+Frames = Sequence[npt.NDArray[np.uint8]]
+FORMATS = (".mp4", ".png")
+STRIP = 8
+
+
+def check_film(path: Path) -> None:
+    """Check that a film can be written to a path.
+
+    Raises:
+        UserError: if its format is none of ours, or PyAV is missing for it.
+    """
+    if path.suffix not in FORMATS:
+        raise UserError(f"--out: '{path}' is neither of {', '.join(FORMATS)}.")
+    if path.suffix == ".mp4":
+        try:
+            import av  # noqa: F401 - whether it is there
+        except ImportError as error:
+            raise UserError("--out: MP4 needs PyAV: pip install 'troupe[video]'.") from error
+
+
+def write_film(path: Path, frames: Frames, fps: float) -> None:
+    """Write frames, each (H, W, 3), to an MP4 file, or some of them to a PNG strip."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".mp4":
+        _write_mp4(path, frames, fps)
+    else:
+        _write_strip(path, frames)
+
+
+def _write_strip(path: Path, frames: Frames) -> None:
+    import io
+
+    from PIL import Image
+
+    chosen = np.linspace(0, len(frames) - 1, min(STRIP, len(frames))).round().astype(int)
+    strip = np.concatenate([frames[i] for i in chosen], axis=1)
+    content = io.BytesIO()
+    Image.fromarray(strip).save(content, "PNG")
+    write_atomic(path, content.getvalue())
+
+
+def _write_mp4(path: Path, frames: Frames, fps: float) -> None:
+    from fractions import Fraction
+
+    import av
+
+    # H.264 in the usual colours wants even sizes
+    height, width = (2 * (size // 2) for size in frames[0].shape[:2])
+    unfinished = path.with_name(f".{path.name}")
+    with av.open(str(unfinished), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for frame in frames:
+            whole = np.ascontiguousarray(frame[:height, :width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(whole, format="rgb24")))
+        container.mux(stream.encode())
+    unfinished.rename(path)
