@@ -1,6 +1,6 @@
 """The episode store beside bare pyarrow: the same columns, written and scanned.
 
-Episodes of a grasp: 100 steps of 7 joints, one image. The bare writer encodes the same images, makes
+Episodes of 100 steps of 7 joints, one image. The bare writer encodes the same images, makes
 the same columns with pyarrow and writes them with zstd; the bare reader scans the same columns of
 the same files.
 """

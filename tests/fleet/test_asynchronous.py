@@ -10,12 +10,15 @@ import ray
 
 from tests.fleet.test_actors import actor_processes
 from troupe.core import UserError
+from troupe.experiments.load import load_experiment
+from troupe.experiments.schema import Experiment
 from troupe.fleet.launch import run_training
 from troupe.fleet.runs import RunDirectory, read_checkpoint
 from troupe.fleet.training import Training
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("cluster")]
 
+EVALUATED = "evaluation.episodes=2"
 FLEET = ("fleet.workers=3", "fleet.fragment=8", "learner.lag=0")
 
 
@@ -135,3 +138,20 @@ def test_a_cluster_that_others_fill_is_named(small, tmp_path):
         run_training(small(*FLEET, "fleet.mode=asynchronous"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     ray.kill(other)
+
+
+def test_instances_that_are_not_equally_far_are_saved_and_go_on(tmp_path):
+    # the snapshot of a Gymnasium environment holds the actions of the episode so far
+    def experiment(steps: int) -> Experiment:
+        fleet = ["fleet.workers=2", "fleet.instances=4", "fleet.mode=asynchronous"]
+        fleet += ["fleet.fragment=8", "fleet.slow_workers={0: 8}", "engines.env.step_time=200us"]
+        learner = ["learner.batch=128", "learner.minibatch=64", "learner.epochs=1"]
+        return load_experiment("pendulum", [*fleet, *learner, f"steps={steps}", EVALUATED])
+
+    run_training(experiment(512), tmp_path / "run")
+    groups = read_checkpoint(RunDirectory.open(tmp_path / "run").latest_checkpoint()).groups
+    acted = groups["workers"]["env/num_acted"]
+    assert acted.max() > acted.min()
+    summary = run_training(experiment(1024), tmp_path / "run", resume=True)
+    assert summary["steps"] == 1024
+    assert summary["abandoned_episodes"] == 0

@@ -152,9 +152,9 @@ def test_workers_go_on_with_the_next_learner(long, tmp_path, mode):
         os.kill(first["process"], signal.SIGKILL)
         os.kill(killed, signal.SIGKILL)
         again = until(
-            lambda: status(run)["process"] != first["process"]
-            and len(places(run)) == 2
-            and status(run)
+            lambda: (
+                status(run)["process"] != first["process"] and len(places(run)) == 2 and status(run)
+            )
         )
         assert again["steps"] >= first["steps"]
         assert again["arrived"] >= first["arrived"]

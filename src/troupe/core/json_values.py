@@ -45,12 +45,13 @@ def stored(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def unstored(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return what `stored` was given, of a dtype."""
+    """Return what `stored` was given, of a dtype; zeros may have been put behind the texts."""
     if not dtype.hasobject:
         return values
     shape = values.shape[:-1]
     rows = values.reshape(-1, values.shape[-1])
-    return object_array([json.loads(row.tobytes()) for row in rows]).reshape(shape)
+    texts = [row.tobytes().rstrip(b"\0") for row in rows]
+    return object_array([json.loads(text) for text in texts]).reshape(shape)
 
 
 def _plain(value: Any) -> Any:

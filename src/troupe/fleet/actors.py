@@ -19,7 +19,14 @@ from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import specs
 from troupe.fleet.actor import CONTROL, ActorProcess, Part
 from troupe.fleet.cluster import check_address, connect, disconnect
-from troupe.fleet.division import Snapshot, check_division, divide, join_snapshots, split_snapshot
+from troupe.fleet.division import (
+    Snapshot,
+    check_division,
+    divide,
+    join_snapshots,
+    replaced,
+    split_snapshot,
+)
 from troupe.fleet.journal import Arrival
 from troupe.fleet.kept import Kept
 from troupe.fleet.local_ray import borrowed
@@ -171,8 +178,7 @@ class Actors:
         """Go on from where steps that arrived after the present snapshots ended."""
         joined = self.snapshot()
         for arrival in arrivals:
-            for name, values in arrival.snapshot.items():
-                joined[name][arrival.first_instance :][: len(values)] = values
+            joined = replaced(joined, arrival.snapshot, arrival.first_instance)
         self.restore(joined)
 
     def processes(self) -> list[dict[str, Any]]:

@@ -101,8 +101,36 @@ def join_episodes(tables: Sequence[EpisodeTable]) -> EpisodeTable:
 
 
 def join_snapshots(snapshots: Sequence[Mapping[str, npt.NDArray[Any]]]) -> Snapshot:
-    """Return the snapshots of neighbouring ranges as one."""
-    return {name: np.concatenate([s[name] for s in snapshots]) for name in snapshots[0]}
+    """Return the snapshots of neighbouring ranges as one.
+
+    What is longer in some than in others, texts or the actions of episodes so far, is padded.
+    """
+    return {name: _joined([s[name] for s in snapshots]) for name in snapshots[0]}
+
+
+def replaced(
+    snapshot: Mapping[str, npt.NDArray[Any]],
+    part: Mapping[str, npt.NDArray[Any]],
+    first: int,
+) -> Snapshot:
+    """Return a snapshot with another one in the place of a range that begins at `first`."""
+    return {
+        name: _joined([values[:first], part[name], values[first + len(part[name]) :]])
+        for name, values in snapshot.items()
+    }
+
+
+def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    shape = np.max([part.shape[1:] for part in parts], axis=0)
+    return np.concatenate([_padded(part, shape) for part in parts])
+
+
+def _padded(values: npt.NDArray[Any], shape: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return values with zeros behind them on all axes but the first, (N, *shape)."""
+    missing = np.asarray(shape, np.int64) - values.shape[1:]
+    if not missing.any():
+        return values
+    return np.pad(values, [(0, 0), *((0, int(number)) for number in missing)])
 
 
 def split_snapshot(snapshot: Mapping[str, npt.NDArray[Any]], ranges: Ranges) -> list[Snapshot]:

@@ -123,20 +123,34 @@ def _batches(
     size = 1 if rng is None else SHUFFLE_GROUPS
     pools = [units[i : i + size] for i in range(0, len(units), size)]
     rest: Batch | None = None
-    for pool in _ahead(pools, lambda some: _joined([_items(store, u, columns) for u in some])):
-        found = pool
-        if rng is not None:
-            order = rng.permutation(_length(found))
-            found = {name: values[order] for name, values in found.items()}
+
+    def read(pool: list[Unit]) -> Batch:
+        found = _joined([_items(store, unit, columns) for unit in pool])
+        if seed is None:
+            return found
+        key = (seed, epoch, *(part for _, group, first in pool for part in (group, first)))
+        order = np.random.default_rng(key).permutation(_length(found))
+        return {name: np.take(values, order, axis=0) for name, values in found.items()}
+
+    rest: Batch | None = None
+    for found in _ahead(pools, read):
+        begin = 0
         if rest is not None:
-            found = _joined([rest, found])
-        length = _length(found)
-        whole = length - length % batch_size
-        for begin in range(0, whole, batch_size):
-            yield {name: values[begin : begin + batch_size] for name, values in found.items()}
-        rest = {name: values[whole:] for name, values in found.items()} if whole < length else None
+            begin = min(batch_size - _length(rest), _length(found))
+            rest = _joined([rest, _part(found, 0, begin)])
+            if _length(rest) < batch_size:
+                continue
+            yield rest
+        whole = begin + (_length(found) - begin) // batch_size * batch_size
+        for at in range(begin, whole, batch_size):
+            yield _part(found, at, at + batch_size)
+        rest = _part(found, whole, _length(found)) if whole < _length(found) else None
     if rest is not None and not drop_last:
         yield rest
+
+
+def _part(batch: Batch, begin: int, end: int) -> Batch:
+    return {name: values[begin:end] for name, values in batch.items()}
 
 
 def _ahead(pools: list[list[Unit]], read: Callable[[list[Unit]], Batch]) -> Iterator[Batch]:
@@ -152,11 +166,10 @@ def _ahead(pools: list[list[Unit]], read: Callable[[list[Unit]], Batch]) -> Iter
 def _units(store: Store) -> list[Unit]:
     units = []
     for shard in store.shards():
-        with store.parquet(shard.manifest.name) as file:
-            first = 0
-            for group in range(file.num_row_groups):
-                units.append((shard, group, first))
-                first += file.metadata.row_group(group).num_rows
+        first = 0
+        for group, num_rows in enumerate(shard.manifest.groups):
+            units.append((shard, group, first))
+            first += num_rows
     return units
 
 
@@ -166,7 +179,7 @@ def _items(store: Store, unit: Unit, columns: list[str]) -> Batch:
     frames = [c.replace("image.", "frame.", 1) for c in columns if c.startswith("image.")]
     with store.parquet(name) as file:
         there = set(file.schema_arrow.names)
-        wanted = list(dict.fromkeys(c for c in ["id", *columns, *frames] if c in there))
+        wanted = list(dict.fromkeys(c for c in [*columns, *frames] if c in there)) or ["id"]
         steps = [f"step.{n}" for n in store.schema.steps]
         if frames and steps and not any(c.startswith("step.") for c in wanted):
             wanted.append(steps[0])

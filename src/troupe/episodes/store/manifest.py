@@ -30,6 +30,7 @@ class Manifest:
         sha256: of the shard; empty if there is none: a manifest that only takes others away.
         num_bytes: of the shard.
         episodes: ids, in the order of the rows.
+        groups: rows of each row group, which can be read by itself.
         num_steps: of all episodes.
         num_images: of all episodes.
         schema: digest of the store's schema.
@@ -42,6 +43,7 @@ class Manifest:
     sha256: str
     num_bytes: int
     episodes: tuple[str, ...]
+    groups: tuple[int, ...]
     num_steps: int
     num_images: int
     schema: str
@@ -79,7 +81,9 @@ class Manifest:
             value: dict[str, Any] = json.loads(content)
             ranges = {name: (low, high) for name, (low, high) in value.pop("ranges").items()}
             episodes, replaces = tuple(value.pop("episodes")), tuple(value.pop("replaces"))
-            return cls(**value, episodes=episodes, ranges=ranges, replaces=replaces)
+            groups = tuple(value.pop("groups"))
+            lists = {"episodes": episodes, "groups": groups, "replaces": replaces}
+            return cls(**value, **lists, ranges=ranges)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is no manifest: {error}") from error
 

@@ -51,6 +51,7 @@ def make_shard(
         sha256=digest,
         num_bytes=len(content),
         episodes=tuple(table["id"].to_pylist()),
+        groups=tuple(min(rows, len(table) - first) for first in range(0, len(table), rows)),
         num_steps=_elements(table, next((f"step.{name}" for name in schema.steps), None)),
         num_images=sum(_elements(table, f"image.{name}") for name in schema.images),
         schema=schema.digest,
@@ -65,7 +66,7 @@ def make_removal(schema: StoreSchema, replaces: Sequence[str]) -> Manifest:
     """Return a manifest without a shard, that takes others away."""
     digest = hashlib.sha256("\n".join(replaces).encode()).hexdigest()
     name = f"compacted.{0:08d}.{digest[:16]}"
-    return Manifest(name, "", 0, (), 0, 0, schema.digest, time.time(), {}, tuple(replaces))
+    return Manifest(name, "", 0, (), (), 0, 0, schema.digest, time.time(), {}, tuple(replaces))
 
 
 def _elements(table: pa.Table, column: str | None) -> int:

@@ -185,7 +185,7 @@ class Store:
             TroupeError: if it cannot be read.
         """
         try:
-            return shard.read_row_group(group, columns, use_threads=False)
+            return shard.read_row_group(group, columns)
         except Exception as error:  # of any kind: each file system has its own
             raise shard_error(self.url, name, described(error)) from error
 
