@@ -21,6 +21,10 @@ BENCHMARKS = {
     "collecting.chaos": "an actor killed every 10 s and the learner every 60 s, for 10 minutes",
     "collecting.two_stage": "actors and learners against communication; faulty learners",
     "collecting.study": "update mode, correction, weighting, mode: samples and time to 5 mm",
+    "cameras": "images of many instances by rays beside OpenGL",
+    "experiment_api": "a fleet's environment beside Simulation.step; waiting beside not waiting",
+    "grasping": "random grasp attempts an hour beside pybullet's Kuka; 128 at real-time pace",
+    "store": "writing episodes beside raw Parquet, reading batches beside a raw scan",
     "loop": "overhead of a closed loop, the vehicle with its brain, 64 of them in lockstep",
     "learner": "HalfCheetah-v5, Reacher-v5, Pendulum-v1: return and wall time beside SB3",
 }

@@ -261,6 +261,10 @@ class Records:
             progress(f"{self._name}: {key}: kept from {record['date']}, {record['machine']['git']}")
         return record
 
+    def known(self, key: str) -> Json | None:
+        """Return the record of a key, if there is one."""
+        return self._records.get(key)
+
     def write(self, tables: Sequence[Table] = ()) -> None:
         """Write all records, and the tables made of them."""
         write_result(self._name, self._options, tables, records=self._records)

@@ -109,17 +109,21 @@ def run(options: Options) -> None:
         if task in names
         for level, settings in FINALISTS.items()
     }
+    if options.quick:
+        cases = {key: (name, {**given, "steps": 8192}) for key, (name, given) in cases.items()}
     records = Records("collecting.study", options)
-    found: dict[tuple[str, ...], list[Json]] = {key: [] for key in cases}
     for seed in seeds:
-        for case, (experiment, settings) in cases.items():
-            shortened = {**settings, "steps": 8192} if options.quick else settings
+        for experiment, settings in cases.values():
             # the base stands for one level of each factor and is measured once a seed
-            key = name_of(experiment, shortened, seed)
-            record = records.get(
-                key, lambda e=experiment, s=shortened, n=seed: measure(options, e, s, n)
+            records.get(
+                name_of(experiment, settings, seed),
+                lambda e=experiment, s=settings, n=seed: measure(options, e, s, n),
             )
-            found[case].append(record)
+    # all seeds that were ever measured are shown
+    found = {
+        case: [r for seed in SEEDS if (r := records.known(name_of(*run, seed))) is not None]
+        for case, run in cases.items()
+    }
     tables = [table(fleet, factor, found) for fleet, factor in pairs]
     tables += [finals(task, found) for task in TASKS if task in names]
     for shown in tables:

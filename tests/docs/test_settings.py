@@ -8,11 +8,13 @@ import yaml
 from troupe.core import plugins
 from troupe.core.settings import Settings
 from troupe.engines.base import EngineSettings
+from troupe.engines.mujoco_camera_settings import CameraSettings
 from troupe.engines.mujoco_settings import PackBinding
 from troupe.engines.step_times import LognormalTime, ParetoTime
 from troupe.experiments.aliases import MOVED, RENAMED
 from troupe.experiments.load import load_experiment
 from troupe.experiments.schema import (
+    CollectSettings,
     EvaluationSettings,
     Experiment,
     FleetSettings,
@@ -26,6 +28,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="
 SECTIONS: dict[str, type[Settings]] = {
     "Experiment": Experiment,
     "Pack of a MuJoCo engine": PackBinding,
+    "Camera of a MuJoCo engine": CameraSettings,
     "Every engine": EngineSettings,
     "Step time `pareto`": ParetoTime,
     "Step time `lognormal`": LognormalTime,
@@ -38,9 +41,10 @@ SECTIONS: dict[str, type[Settings]] = {
     "Fleet": FleetSettings,
     "Stop": StopSettings,
     "Evaluation": EvaluationSettings,
+    "Collect": CollectSettings,
     **{
         f"{group.capitalize()} `{name}`": plugins.load(f"troupe.{group}s", name)
-        for group in ("engine", "task", "learner")
+        for group in ("engine", "scene", "task", "learner")
         for name in plugins.names(f"troupe.{group}s")
         if not name.startswith("nrp-")  # which its own distribution describes
     },

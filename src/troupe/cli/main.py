@@ -24,7 +24,9 @@ from troupe.cli.plan import plan
 from troupe.cli.replay import replay
 from troupe.cli.report import report
 from troupe.cli.run import run
+from troupe.cli.serve import serve
 from troupe.cli.show import list_experiments, show
+from troupe.cli.store import store
 from troupe.cli.train import train
 from troupe.core.errors import InterruptedRun, TroupeError
 
@@ -57,6 +59,7 @@ app.command()(doctor)
 app.command()(train)
 app.command()(run)
 app.command()(collect)
+app.command()(serve)
 app.command()(replay)
 app.command()(plan)
 app.command()(chaos)
@@ -64,6 +67,7 @@ app.command()(evaluate)
 app.command()(report)
 app.command()(compare)
 app.command("engine-server")(engine_server)
+app.add_typer(store, name="store")
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ class Task(Protocol):
     def act(self, world: World, action: npt.NDArray[Any]) -> None:
         """Turn actions, (N, ...), into datapacks."""
 
-    def observe(self, world: World) -> npt.NDArray[np.float32]:
+    def observe(self, world: World) -> npt.NDArray[Any]:
         """Return observations, (N, ...)."""
 
     def reward(self, world: World, action: npt.NDArray[Any]) -> Array:

@@ -56,20 +56,21 @@ def test_repeats_of_a_writer_that_begins_again_are_left_out(url, tmp_path):
     assert verify(store).repeats == 0
 
 
-def test_two_that_write_the_same_under_one_name_or_two_are_seen_once(local, tmp_path):
+def test_two_that_write_the_same_under_one_name_or_two_are_seen_once(url, tmp_path):
+    store = create_store(url, SCHEMA)
     for name in ("w", "w", "other"):
-        out = StoreWriter(local, name, spool=tmp_path / "spool", shard_episodes=2)
+        out = StoreWriter(store, name, spool=tmp_path / "spool", shard_episodes=2)
         out._known.clear()  # as if both had begun before either wrote
         for number in range(3):
             out.add(made(number))
         out.close()
-    assert verify(local).repeats == 6
+    assert verify(store).repeats == 6
     ids = ["a-0", "a-1", "a-2"]
-    assert local.query("SELECT id FROM episodes ORDER BY id")["id"].to_pylist() == ids
-    assert len(local.to_arrow("steps")) == 15
-    (batch,) = local.iter_batches(["step.reward"], 99)
+    assert store.query("SELECT id FROM episodes ORDER BY id")["id"].to_pylist() == ids
+    assert len(store.to_arrow("steps")) == 15
+    (batch,) = store.iter_batches(["step.reward"], 99)
     assert len(batch["step.reward"]) == 15
-    assert_same(local.episode("a-1"), made(1))
+    assert_same(store.episode("a-1"), made(1))
 
 
 def is_full(out: StoreWriter) -> bool:

@@ -122,14 +122,12 @@ def _batches(
     units = units[part[0] :: part[1]]
     size = 1 if rng is None else SHUFFLE_GROUPS
     pools = [units[i : i + size] for i in range(0, len(units), size)]
-    rest: Batch | None = None
 
-    def read(pool: list[Unit]) -> Batch:
+    def read(number: int, pool: list[Unit]) -> Batch:
         found = _joined([_items(store, unit, columns) for unit in pool])
         if seed is None:
             return found
-        key = (seed, epoch, *(part for _, group, first in pool for part in (group, first)))
-        order = np.random.default_rng(key).permutation(_length(found))
+        order = np.random.default_rng([seed, epoch, number]).permutation(_length(found))
         return {name: np.take(values, order, axis=0) for name, values in found.items()}
 
     rest: Batch | None = None
@@ -153,13 +151,14 @@ def _part(batch: Batch, begin: int, end: int) -> Batch:
     return {name: values[begin:end] for name, values in batch.items()}
 
 
-def _ahead(pools: list[list[Unit]], read: Callable[[list[Unit]], Batch]) -> Iterator[Batch]:
+def _ahead(pools: list[list[Unit]], read: Callable[[int, list[Unit]], Batch]) -> Iterator[Batch]:
     """Return what is read of each pool, the next one read while one is used."""
     with ThreadPoolExecutor(1, "store reader") as executor:
         following: Future[Batch] | None = None
         for i in range(len(pools)):
-            current = following or executor.submit(read, pools[i])
-            following = executor.submit(read, pools[i + 1]) if i + 1 < len(pools) else None
+            current = following or executor.submit(read, i, pools[i])
+            is_last = i + 1 == len(pools)
+            following = None if is_last else executor.submit(read, i + 1, pools[i + 1])
             yield current.result()
 
 

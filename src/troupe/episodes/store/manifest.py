@@ -82,8 +82,8 @@ class Manifest:
             ranges = {name: (low, high) for name, (low, high) in value.pop("ranges").items()}
             episodes, replaces = tuple(value.pop("episodes")), tuple(value.pop("replaces"))
             groups = tuple(value.pop("groups"))
-            lists = {"episodes": episodes, "groups": groups, "replaces": replaces}
-            return cls(**value, **lists, ranges=ranges)
+            value |= {"episodes": episodes, "groups": groups, "replaces": replaces}
+            return cls(**value, ranges=ranges)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is no manifest: {error}") from error
 

@@ -167,7 +167,7 @@ def _same_names(
 def _same_array(
     where: str, name: str, field: StepField | ImageField, values: npt.NDArray[Any]
 ) -> None:
-    if values.shape[1:] != field.shape or values.dtype.name != field.dtype:
+    if values.shape[1:] != field.shape or values.dtype != field.dtype:
         raise UserError(
             f"{where}: {name} is {values.dtype} of {values.shape[1:]}, in this store "
             f"{field.dtype} of {field.shape}."

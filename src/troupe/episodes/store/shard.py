@@ -14,7 +14,7 @@ from troupe.episodes.store.manifest import Manifest
 from troupe.episodes.store.schema import StoreSchema
 
 COMPRESSION = "zstd"
-ROW_GROUP_BYTES = 8 * 2**20
+ROW_GROUP_BYTES = 4 * 2**20
 """Of which a reader fetches at least one, so that a single episode does not cost a whole shard."""
 
 

@@ -75,9 +75,9 @@ class Spool:
         with self._mutex:
             self._waiting.append(manifest)
 
-    def content(self, manifest: Manifest) -> bytes:
-        """Return a shard that waits."""
-        return self._file(manifest, "parquet").read_bytes()
+    def shard(self, manifest: Manifest) -> Path:
+        """Return the file of a shard that waits."""
+        return self._file(manifest, "parquet")
 
     def remove(self, manifest: Manifest) -> None:
         """Forget a shard that storage has."""

@@ -197,8 +197,11 @@ class StoreWriter:
             else:
                 return
 
-    def _put(self, manifest: Manifest, content: bytes) -> None:
-        self._store.files.put(shard_file(manifest.name), content)
+    def _put(self, manifest: Manifest, content: bytes | Path) -> None:
+        if isinstance(content, Path):
+            self._store.files.put_file(shard_file(manifest.name), content)
+        else:
+            self._store.files.put(shard_file(manifest.name), content)
         self._store.files.put(manifest_file(manifest.name), manifest.to_bytes())
 
     def _upload(self) -> None:
@@ -210,7 +213,7 @@ class StoreWriter:
                     return
             manifest = self._spool.waiting()[0]
             try:
-                self._put(manifest, self._spool.content(manifest))
+                self._put(manifest, self._spool.shard(manifest))
             except Exception as error:  # of any kind: each file system has its own
                 self._tell_away(error)
                 with self._changed:

@@ -29,6 +29,8 @@ class GraspSettings(TaskSettings):
 
     Attributes:
         engine: which engine simulates the robot; default: the only one.
+        image: a camera's pack, ``overhead.depth``, that is observed instead of joints and tool; it is
+            of the moment in which the attempt is chosen.
         objects: which part of the catalog of 1000 is shown: ``train`` (0 to 899), ``test`` or
             ``all``.
         kinds: of shape; default: all.
@@ -53,6 +55,7 @@ class GraspSettings(TaskSettings):
     type: Literal["grasp"] = "grasp"
     episode: Duration = nanoseconds(10_000_000_000)
     engine: str | None = None
+    image: str | None = None
     objects: Split = "train"
     kinds: tuple[Kind, ...] = tuple(MAKERS)
     count: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (4, 6)

@@ -80,6 +80,10 @@ class GraspTask(Task):
         }
         num_observations = 2 * dof + 6
         self.observation_spec = ArraySpec((num_observations,), dtype=np.dtype(np.float32))
+        self._image = None if settings.image is None else f"{engine}.{settings.image}"
+        if self._image is not None:
+            self.observation_spec = spec = world.output(self._image)
+            world.arrays["grasp_image"] = np.zeros((n, *spec.shape), spec.dtype)
         one = np.asarray(1.0)
         self.action_spec = ArraySpec((4,), low=-one, high=one, names=("x", "y", "height", "yaw"))
 
@@ -115,8 +119,13 @@ class GraspTask(Task):
         is_closing = (now_s > arrays["grasp_times"][:, CLOSES]) & (now_s > 0)
         world.write(self._fingers, np.where(is_closing, 0.0, self._open_m))
 
-    def observe(self, world: World) -> npt.NDArray[np.float32]:
-        """Return joints, speeds, tool, fingers, time and whether the next action counts."""
+    def observe(self, world: World) -> npt.NDArray[Any]:
+        """Return joints, speeds, tool, fingers, time and whether the next action counts.
+
+        Or, if the settings say so, the image of the moment in which the attempt is chosen.
+        """
+        if self._image is not None:
+            return self._look(world, self._image)
         rest = [
             self._read(world, "gripper_position"),
             self.attempt_s(world),
@@ -193,6 +202,13 @@ class GraspTask(Task):
         scale = np.exp(rng.uniform(least, most, number))
         mass_kg = scale * [thing.mass_kg for thing in things]
         return Drawn(things, poses, mass_kg, rng.uniform(*settings.friction, number))
+
+    def _look(self, world: World, pack: str) -> npt.NDArray[Any]:
+        """Return the images in which attempts are chosen, (N, ...); zeros before that."""
+        images, decides = world.arrays["grasp_image"], self.decides(world)
+        if decides.any():
+            images[decides] = world.read(pack)[decides]
+        return images.copy()
 
     def _begin(self, world: World, action: npt.NDArray[Any], ids: Ids) -> None:
         """Plan the attempts of some instances."""
