@@ -149,13 +149,13 @@ def pace(options: Options) -> tuple[Json, list[Table]]:
     rows = []
     for n, found in runs.items():
         counted = Spread.of(figures(found, "attempts_per_hour"))
-        late = Spread.of(figures(found, "late_share"))
+        late = Spread.of(figures(found, "late_s_per_s"))
         of_clock = ratio(steps[n], [1 / step_s()] * rounds)
         shown = [str(Spread.of(steps[n])), str(of_clock), str(counted), str(late)]
         kept = "" if n == one else f"**{ratio(steps[n], steps[one])}**"
         rows.append([str(n), str(workers[n]), *shown, kept, "" if n == one else MUST_KEEP_PACE])
     header = ["instances", "workers", "steps/s each", "/ real time", "attempts/h, start included"]
-    header += ["late share", "/ one", "must"]
+    header += ["late, s a s", "/ one", "must"]
     title = f"{EXPERIMENT} in real time: {1 / step_s():.4g} steps/s each (rounds: {rounds})"
     return {str(n): found for n, found in runs.items()}, [Table(title, header, rows)]
 
@@ -163,7 +163,7 @@ def pace(options: Options) -> tuple[Json, list[Table]]:
 def measure_paced(options: Options, instances: int, workers: int, episodes: int) -> Json:
     """Collect in real time as ``troupe collect --pace 1`` does, and return its figures.
 
-    Here rather than by the command, which does not tell how long the workers were at work.
+    In this process, since the command does not tell how long the workers were at work.
     """
     store = empty_store(options)
     description = load_experiment(EXPERIMENT).resolved()
@@ -177,7 +177,7 @@ def measure_paced(options: Options, instances: int, workers: int, episodes: int)
         "attempts_per_hour": summary["episodes_per_hour"],
         "working_s": last.working_s,
         "steps_per_s_each": last.steps * max(1, workers) / (last.working_s * instances),
-        "late_share": last.late_s / last.working_s,
+        "late_s_per_s": last.late_s / last.working_s,
     }
 
 

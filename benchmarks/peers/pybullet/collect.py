@@ -18,9 +18,9 @@ RESULT = os.fdopen(os.dup(sys.stdout.fileno()), "w")
 os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 warnings.filterwarnings("ignore", "pkg_resources is deprecated")
 
-import numpy as np
-import pybullet
-from pybullet_envs.bullet.kuka_diverse_object_gym_env import KukaDiverseObjectEnv
+import numpy as np  # noqa: E402
+import pybullet  # noqa: E402
+from pybullet_envs.bullet.kuka_diverse_object_gym_env import KukaDiverseObjectEnv  # noqa: E402
 
 NUM_THINGS = 5
 MAX_ACTIONS = 20
@@ -69,7 +69,7 @@ def main() -> None:
     env = PicturedEnv(args.size)
     # the environment draws from the generators of both modules
     random.seed(args.seed)
-    np.random.seed(args.seed)
+    np.random.seed(args.seed)  # noqa: NPY002
     env.action_space.seed(args.seed)
 
     env.reset()  # the first one also reads the files of robot and tray
