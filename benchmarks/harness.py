@@ -25,7 +25,7 @@ MACHINE = ("cpu", "cores", "python", "versions", "git")
 K = TypeVar("K")
 T = TypeVar("T")
 Json = dict[str, Any]
-Peer = Literal["sb3", "rllib"]
+Peer = Literal["sb3", "rllib", "pybullet"]
 
 
 class BenchmarkError(Exception):

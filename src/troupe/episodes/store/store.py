@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -134,10 +135,8 @@ class Store:
         Raises:
             UserError: if there is no such view, or pandas is not installed.
         """
-        try:
-            import pandas  # noqa: F401, ICN001 - whether it is there
-        except ImportError as error:
-            raise UserError("pandas is not installed: pip install pandas.") from error
+        if find_spec("pandas") is None:
+            raise UserError("pandas is not installed: pip install pandas.")
         return self.to_arrow(view).to_pandas()
 
     def iter_batches(
