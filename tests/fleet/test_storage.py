@@ -19,12 +19,13 @@ from tests.cli.conftest import troupe  # noqa: F401 - a fixture
 from tests.cli.test_main import SET
 from tests.fleet.test_training import assert_same_run
 from troupe.core import TroupeError, UserError
+from troupe.episodes.file_systems import shown_url
 from troupe.fleet import mirror
 from troupe.fleet.launch import run_training
 from troupe.fleet.mirror import Mirror
 from troupe.fleet.remote_runs import fetched, opened
 from troupe.fleet.runs import RunDirectory, read_checkpoint
-from troupe.fleet.storage import Storage, local_of, shown, shown_url
+from troupe.fleet.storage import Storage, local_of, shown
 from troupe.fleet.training import Training
 
 BUCKET = "troupe-runs"

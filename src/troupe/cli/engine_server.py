@@ -28,14 +28,14 @@ def engine_server(
 ) -> None:
     """Run engines for experiments on other machines (host: grpc://...), until interrupted."""
     from troupe.engines.host.grpc_server import Certificate, EngineService
-    from troupe.engines.host.security import read_file, read_token
+    from troupe.engines.host.security import ENGINES, read_file, read_token
 
     if (tls_cert is None) != (tls_key is None):
         raise UserError("give both --tls-cert and --tls-key, or neither.")
     certificate = None
     if tls_cert is not None and tls_key is not None:
         certificate = Certificate(read_file(tls_cert, "certificate"), read_file(tls_key, "key"))
-    service = EngineService(bind, read_token(token_file), certificate)
+    service = EngineService(bind, read_token(ENGINES, token_file), certificate)
     console.print(f"serving engines at {service.address}", soft_wrap=True)
     try:
         service.wait()

@@ -51,9 +51,8 @@ def serve(
 ) -> None:
     """Give models elsewhere the instances of an experiment (troupe.connect), until interrupted."""
     from troupe.engines.host.grpc_server import Certificate
-    from troupe.engines.host.security import read_file
+    from troupe.engines.host.security import FLEETS, read_file, read_token
     from troupe.fleet.serving.plan import read_experiment
-    from troupe.fleet.serving.security import read_token
     from troupe.fleet.serving.service import FleetService
 
     if (tls_cert is None) != (tls_key is None):
@@ -62,7 +61,7 @@ def serve(
     if tls_cert is not None and tls_key is not None:
         certificate = Certificate(read_file(tls_cert, "certificate"), read_file(tls_key, "key"))
     experiment = read_experiment(source, overrides or [], instances, workers)
-    token = read_token(token_file)
+    token = read_token(FLEETS, token_file)
     service = FleetService(
         experiment,
         f"{host}:{port}",

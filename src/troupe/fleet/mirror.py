@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from troupe.core.errors import TroupeError
+from troupe.episodes.file_systems import described
 from troupe.fleet.runs import CHECKPOINT_MARKER, RunDirectory
-from troupe.fleet.storage import Storage, described, is_shared
+from troupe.fleet.storage import Storage, is_shared
 
 UPLOAD_EVERY_S = 5.0
 LONGEST_PAUSE_S = 60.0

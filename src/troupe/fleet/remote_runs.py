@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from troupe.core.errors import UserError
+from troupe.episodes.file_systems import described
 from troupe.fleet.mirror import COPIED, RUN_MARKERS, Mirror, State, checkpoint_of, file_states
 from troupe.fleet.runs import CHECKPOINT_MARKER, check_output
-from troupe.fleet.storage import Storage, described, is_url, local_of, shown
+from troupe.fleet.storage import Storage, is_url, local_of, shown
 
 
 @contextmanager

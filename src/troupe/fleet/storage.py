@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import uuid
 from pathlib import Path
 
-from troupe.core.errors import UserError, unknown
-
-URL = re.compile(r"([a-z][a-z0-9+]*)://(.*)", re.DOTALL)
-
-OBJECT_STORES = {"abfs", "adl", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a", "tos"}
-"""Where a file appears whole by itself, and there are no directories to make."""
+from troupe.core.errors import UserError
+from troupe.episodes.file_systems import (
+    OBJECT_STORES,
+    URL,
+    described,
+    find_file_system,
+    shown_url,
+)
 
 NO_HOST = "_"
 """In the names of directories of this machine, for URLs that have no host or bucket."""
-
-NO_HOST = "_"
-"""In the names of directories of this machine, for URLs that have no host or bucket."""
-
-EXTRAS = {"s3": "s3", "s3a": "s3"}
-"""Extras of Troupe that bring a protocol."""
 
 
 def is_url(place: str | Path) -> bool:
@@ -42,29 +37,11 @@ class Storage:
     def __init__(self, url: str) -> None:
         """Find the file system; nothing is read or written yet.
 
-        Credentials and addresses come from where the file system looks for them by itself, e.g.
-        ``AWS_ACCESS_KEY_ID`` and ``AWS_ENDPOINT_URL``, or from fsspec's own configuration.
-
         Raises:
             UserError: if there is no such protocol, or what speaks it is not installed.
         """
-        import fsspec
-
-        match = URL.match(url)
-        assert match is not None
         self.url = shown_url(url)
-        self._protocol = match[1]
-        if self._protocol not in fsspec.available_protocols():
-            raise unknown("protocol", self._protocol, fsspec.available_protocols(), where=self.url)
-        try:
-            self._files, root = fsspec.url_to_fs(url, skip_instance_cache=True)
-        except ImportError as error:
-            extra = EXTRAS.get(self._protocol)
-            how = f"pip install 'troupe[{extra}]'" if extra else str(error)
-            raise UserError(f"'{self.url}' cannot be reached: {how}.") from error
-        except Exception as error:  # of any kind: an address or a credential that does not fit
-            raise UserError(f"'{self.url}' cannot be reached: {error}") from error
-        self._root = root.rstrip("/")
+        self._protocol, self._files, self._root = find_file_system(url)
 
     def check_writable(self) -> None:
         """Check that files can be written, by writing one and removing it again.
@@ -170,17 +147,6 @@ def shown(path: Path) -> str:
     except ValueError:
         return str(path)
     return f"{protocol}://{'/'.join(['' if host == NO_HOST else host, *inner])}"
-
-
-def shown_url(url: str) -> str:
-    """Return a URL without the password and the last slash."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1@", url).rstrip("/")
-
-
-def described(error: BaseException) -> str:
-    """Return what an error of a file system says, with its kind where that tells more."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _cache() -> Path:

@@ -73,7 +73,7 @@ def s3(s3_server, monkeypatch):
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"
 
 
-@pytest.fixture(params=["path", "memory", "s3"])
+@pytest.fixture(params=["path", "memory", pytest.param("s3", marks=pytest.mark.slow)])
 def url(request, tmp_path):
     """Where a store of each kind of storage may be."""
     if request.param == "s3":

@@ -66,7 +66,7 @@ def test_workers_of_a_server_that_is_killed_end_with_it(server, open_fleet):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--host", "0.0.0.0"], "'0.0.0.0' can be reached by others"),
+        (["--host", "0.0.0.0"], "can be reached by others: give them a token"),
         (["--tls-cert", "cert.pem"], "give both --tls-cert and --tls-key"),
         (["--token-file", "none"], "token file 'none' cannot be read"),
         (["--clients", "0"], "clients: 0; valid: 1 or more"),

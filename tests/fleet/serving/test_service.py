@@ -156,7 +156,7 @@ def test_tls_keeps_others_out(open_fleet, serve, monkeypatch, tmp_path):
 
 def test_a_service_that_others_reach_needs_a_token(serve):
     experiment = serve()._experiment
-    with pytest.raises(UserError, match=r"'0\.0\.0\.0' can be reached by others"):
+    with pytest.raises(UserError, match=r"'0\.0\.0\.0:0' can be reached by others"):
         FleetService(experiment, "0.0.0.0:0")
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -17,10 +15,11 @@ from troupe.core.arrays import Ids
 from troupe.core.errors import EngineError, UserError
 from troupe.core.time import NANOSECONDS, format_duration
 from troupe.engines.base import EngineSettings
+from troupe.engines.host.grpc_security import Reply, open_channel, receive
 from troupe.engines.host.grpc_wire import CHANNEL_OPTIONS, METHOD, PROTOCOL
 from troupe.engines.host.launch import CLOSE_S
 from troupe.engines.host.messages import Message, from_bytes, split, to_bytes
-from troupe.engines.host.security import AUTHORITY_VARIABLE, TOKEN_VARIABLE, read_file, read_token
+from troupe.engines.host.security import ENGINES, read_token
 from troupe.engines.host.server import decode_error
 from troupe.engines.host.specs import decode_spec
 from troupe.engines.host.writes import WriteLog
@@ -49,12 +48,13 @@ class GrpcLink:
         self._writes = WriteLog(name, num_instances)
         self.outputs: Mapping[str, npt.NDArray[Any]] = {}
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._replies: queue.SimpleQueue[bytes | grpc.RpcError | None] = queue.SimpleQueue()
-        self._channel = _channel(settings.host, name)
+        self._replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
+        address = urlsplit(settings.host)
+        self._channel = open_channel(ENGINES, address.scheme, address.netloc, CHANNEL_OPTIONS)
         self._call = self._channel.stream_stream(METHOD)(
             iter(self._requests.get, None), metadata=_metadata()
         )
-        reader = threading.Thread(target=_read, args=(self._call, self._replies), daemon=True)
+        reader = threading.Thread(target=receive, args=(self._call, self._replies), daemon=True)
         reader.start()
         start = {
             "protocol": PROTOCOL,
@@ -143,7 +143,7 @@ class GrpcLink:
         if error.code() == grpc.StatusCode.UNAUTHENTICATED:
             raise UserError(
                 f"engines.{self._name}.host: {self._address} refuses the token: "
-                f"{error.details()}. Set {TOKEN_VARIABLE} to that of the server."
+                f"{error.details()}. Set {ENGINES.token} to that of the server."
             )
         if error.code() == grpc.StatusCode.UNIMPLEMENTED:
             raise UserError(
@@ -158,26 +158,6 @@ class GrpcLink:
         self._channel.close()
 
 
-def _read(call: Iterator[bytes], replies: queue.SimpleQueue[bytes | grpc.RpcError | None]) -> None:
-    try:
-        for reply in call:
-            replies.put(reply)
-    except grpc.RpcError as error:
-        replies.put(error)
-    else:
-        replies.put(None)
-
-
-def _channel(host: str, name: str) -> grpc.Channel:
-    address = urlsplit(host)
-    if address.scheme == "grpc":
-        return grpc.insecure_channel(address.netloc, CHANNEL_OPTIONS)
-    authority = os.environ.get(AUTHORITY_VARIABLE)
-    certificates = read_file(Path(authority), "certificate authority's") if authority else None
-    credentials = grpc.ssl_channel_credentials(certificates)
-    return grpc.secure_channel(address.netloc, credentials, CHANNEL_OPTIONS)
-
-
 def _metadata() -> tuple[tuple[str, str], ...]:
-    token = read_token()
+    token = read_token(ENGINES)
     return () if token is None else (("authorization", f"Bearer {token}"),)

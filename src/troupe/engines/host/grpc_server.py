@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +16,12 @@ from troupe.core.errors import UserError
 from troupe.core.settings import validated
 from troupe.engines.base import EngineSettings
 from troupe.engines.host.engine import HostedEngine
+from troupe.engines.host.grpc_security import authorise
 from troupe.engines.host.grpc_wire import METHOD_NAME, PROTOCOL, SERVER_OPTIONS, SERVICE
 from troupe.engines.host.launch import CLOSE_S
 from troupe.engines.host.messages import Message, from_bytes, join, to_bytes
 from troupe.engines.host.process import ProcessLink
-from troupe.engines.host.security import TOKEN_VARIABLE
+from troupe.engines.host.security import ENGINES, check_reach
 from troupe.engines.host.server import encode_error, handle
 from troupe.engines.host.specs import encode_spec
 
@@ -62,12 +61,7 @@ class EngineService:
         Raises:
             UserError: if others could connect without a token, or the address is not free.
         """
-        host = bind.rpartition(":")[0]
-        if token is None and not _is_loopback(host):
-            raise UserError(
-                f"'{bind}' can be reached by others: give them a token to show "
-                f"({TOKEN_VARIABLE} or --token-file)."
-            )
+        check_reach(ENGINES, bind, token)
         self._token = token
         self._pool = ThreadPoolExecutor(MAX_ENGINES, "engine")
         self._server = grpc.server(self._pool, options=SERVER_OPTIONS)
@@ -76,7 +70,7 @@ class EngineService:
         self._server.add_generic_rpc_handlers((handler,))
         port = self._listen(bind, certificate)
         scheme = "grpcs" if certificate else "grpc"
-        self.address = f"{scheme}://{host}:{port}"
+        self.address = f"{scheme}://{bind.rpartition(':')[0]}:{port}"
         self._server.start()
 
     def wait(self) -> None:
@@ -100,7 +94,7 @@ class EngineService:
 
     def _host(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         """Build the engine that the first message describes, and apply the others to it."""
-        self._authorise(context)
+        authorise(context, self._token)
         name = ""
         try:
             start = from_bytes(next(requests)).header
@@ -114,15 +108,6 @@ class EngineService:
             return  # the client has gone
         except Exception as error:
             yield to_bytes(encode_error(error, name))
-
-    def _authorise(self, context: grpc.ServicerContext) -> None:
-        if self._token is None:
-            return
-        given = dict(context.invocation_metadata()).get("authorization", "")
-        expected = f"Bearer {self._token}"
-        if not hmac.compare_digest(str(given).encode(), expected.encode()):
-            what = "it is another one" if given else "there is none"
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, what)
 
 
 def _open(start: Mapping[str, Any]) -> HostedEngine:
@@ -148,10 +133,3 @@ def _kill_if_it_stays(engine: HostedEngine) -> None:
     timer = threading.Timer(CLOSE_S, engine.kill)
     timer.daemon = True
     timer.start()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

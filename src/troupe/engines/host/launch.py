@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from troupe.engines.host.security import TOKEN_VARIABLE
+from troupe.engines.host.security import ENGINES
 
 CLOSE_S = 3.0
 _TERMINATE_S = 1.0
@@ -61,7 +61,7 @@ class EngineProcess:
             stderr=subprocess.STDOUT,
             pass_fds=[descriptor],
             start_new_session=True,
-            env={name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE},
+            env={name: value for name, value in os.environ.items() if name != ENGINES.token},
         )
 
     def is_alive(self) -> bool:

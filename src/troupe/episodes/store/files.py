@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from troupe.core.errors import UserError, unknown
-
-URL = re.compile(r"([a-z][a-z0-9+]*)://(.*)", re.DOTALL)
-OBJECT_STORES = {"abfs", "adl", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a", "tos"}
-EXTRAS = {"s3": "s3", "s3a": "s3"}
+from troupe.episodes.file_systems import OBJECT_STORES, find_file_system, shown_url
 
 
 class StoreFiles:
@@ -38,22 +33,8 @@ class StoreFiles:
         Raises:
             UserError: if there is no such protocol, or what speaks it is not installed.
         """
-        import fsspec
-
-        match = URL.match(str(url))
-        self.protocol = match[1] if match else "file"
-        self.url = re.sub(r"(://[^/@:]*):[^/@]*@", r"\1@", str(url)).rstrip("/")
-        if self.protocol not in fsspec.available_protocols():
-            raise unknown("protocol", self.protocol, fsspec.available_protocols(), self.url)
-        try:
-            self.system, root = fsspec.url_to_fs(str(url), skip_instance_cache=True)
-        except ImportError as error:
-            extra = EXTRAS.get(self.protocol)
-            how = f"pip install 'troupe[{extra}]'" if extra else str(error)
-            raise UserError(f"'{self.url}' cannot be reached: {how}.") from error
-        except Exception as error:  # of any kind: an address or a credential that does not fit
-            raise UserError(f"'{self.url}' cannot be reached: {error}") from error
-        self._root = root.rstrip("/")
+        self.protocol, self.system, self._root = find_file_system(url)
+        self.url = shown_url(str(url))
         if self.is_local:
             self.url = self._root
 
@@ -184,9 +165,3 @@ def _write_local(aside: Path, path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             aside.unlink()  # what a full disk left
         raise
-
-
-def described(error: BaseException) -> str:
-    """Return what an error of a file system says, with its kind where that tells more."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from troupe.core.errors import TroupeError, UserError
-from troupe.episodes.store.files import StoreFiles, described
+from troupe.episodes.file_systems import described
+from troupe.episodes.store.files import StoreFiles
 from troupe.episodes.store.manifest import Manifest, Shard, live_shards, manifest_file, shard_file
 from troupe.episodes.store.record import EpisodeRecord
 from troupe.episodes.store.schema import StoreSchema

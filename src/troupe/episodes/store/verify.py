@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from troupe.episodes.store.files import described
+from troupe.episodes.file_systems import described
 from troupe.episodes.store.manifest import Manifest, live_shards, shard_file
 from troupe.episodes.store.store import Store
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from troupe.core.errors import TroupeError, UserError
-from troupe.episodes.store.files import described
+from troupe.episodes.file_systems import described
 from troupe.episodes.store.manifest import COMPACTED, Manifest, manifest_file, shard_file
 from troupe.episodes.store.record import EpisodeRecord
 from troupe.episodes.store.shard import make_shard

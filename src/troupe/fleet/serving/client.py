@@ -6,9 +6,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
@@ -16,12 +15,13 @@ import numpy.typing as npt
 
 from troupe.core.arrays import Ids
 from troupe.core.errors import EngineError, TroupeError, UserError
+from troupe.engines.host.grpc_security import Reply, open_channel, receive
 from troupe.engines.host.messages import Message, from_bytes, to_bytes
+from troupe.engines.host.security import FLEETS, read_token
 from troupe.engines.host.server import decode_error
 from troupe.fleet.serving.batch import decode_batch
 from troupe.fleet.serving.group import Seed
 from troupe.fleet.serving.local import Arrival
-from troupe.fleet.serving.security import TOKEN_VARIABLE, open_channel, read_token
 from troupe.fleet.serving.spec import decode_fleet_spec
 from troupe.fleet.serving.wire import CHANNEL_OPTIONS, METHOD, PROTOCOL
 
@@ -30,7 +30,6 @@ _AGAIN_WITHIN_S = 5.0
 _TRY_EVERY_S = 0.2
 _CLOSE_S = 5.0
 
-_Reply: TypeAlias = bytes | grpc.RpcError | None
 _REFUSALS = (
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.UNIMPLEMENTED,
@@ -43,9 +42,9 @@ class _Stream:
 
     def __init__(self, channel: grpc.Channel, metadata: tuple[tuple[str, str], ...]) -> None:
         self.requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self.replies: queue.SimpleQueue[_Reply] = queue.SimpleQueue()
+        self.replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         self._call = channel.stream_stream(METHOD)(iter(self.requests.get, None), metadata=metadata)
-        threading.Thread(target=_read, args=(self._call, self.replies), daemon=True).start()
+        threading.Thread(target=receive, args=(self._call, self.replies), daemon=True).start()
 
     def end(self) -> None:
         """End it at once."""
@@ -73,8 +72,8 @@ class RemoteLink:
         """
         self._url = url
         address = urlsplit(url)
-        self._channel = open_channel(address.scheme, address.netloc, CHANNEL_OPTIONS)
-        token = token or read_token()
+        self._channel = open_channel(FLEETS, address.scheme, address.netloc, CHANNEL_OPTIONS)
+        token = token or read_token(FLEETS)
         self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)
         self._seed = seed
         self._session: str | None = None
@@ -142,7 +141,7 @@ class RemoteLink:
         self._unapplied.append((self._numbered, data))
         self._stream.requests.put(data)
 
-    def _results(self, reply: _Reply) -> list[Arrival]:
+    def _results(self, reply: Reply) -> list[Arrival]:
         if not isinstance(reply, bytes):
             self._lose(reply)
             return []
@@ -227,20 +226,10 @@ def _refusal(url: str, error: grpc.RpcError | None) -> TroupeError:
         case grpc.StatusCode.UNAUTHENTICATED:
             return UserError(
                 f"{url} refuses the token: {error.details()}. Give that of the server, as "
-                f"`token` or {TOKEN_VARIABLE}."
+                f"`token` or {FLEETS.token}."
             )
         case grpc.StatusCode.UNIMPLEMENTED:
             return UserError(f"{url} is no `troupe serve`.")
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return EngineError(f"{url} refuses what was sent: {error.details()}.")
     return _UnreachableError(f"{url} cannot be reached: {error.details()}.")
-
-
-def _read(call: Iterator[bytes], replies: queue.SimpleQueue[_Reply]) -> None:
-    try:
-        for reply in call:
-            replies.put(reply)
-    except grpc.RpcError as error:
-        replies.put(error)
-    else:
-        replies.put(None)

@@ -10,14 +10,15 @@ from typing import Any
 import grpc
 
 from troupe.core.errors import TroupeError, UserError
+from troupe.engines.host.grpc_security import authorise
 from troupe.engines.host.grpc_server import Certificate
 from troupe.engines.host.messages import from_bytes, to_bytes
+from troupe.engines.host.security import FLEETS, check_reach
 from troupe.engines.host.server import encode_error
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import specs
 from troupe.fleet.serving.local import LocalLink
 from troupe.fleet.serving.plan import Plan
-from troupe.fleet.serving.security import authorise, check_reach
 from troupe.fleet.serving.session import Attachment, Session
 from troupe.fleet.serving.wire import METHOD_NAME, PROTOCOL, SERVER_OPTIONS, SERVICE
 
@@ -64,7 +65,7 @@ class FleetService:
                 address is not free.
         """
         host = bind.rpartition(":")[0]
-        check_reach(host, token)
+        check_reach(FLEETS, bind, token)
         if max_clients < 1:
             raise UserError(f"clients: {max_clients}; valid: 1 or more.")
         self._experiment, self._group = experiment, group

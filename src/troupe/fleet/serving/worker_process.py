@@ -14,8 +14,8 @@ from typing import Any
 from troupe.engines.host.channel import Channel, PeerEnded
 from troupe.engines.host.launch import EngineProcess
 from troupe.engines.host.messages import Message
+from troupe.engines.host.security import FLEETS
 from troupe.fleet.local_ray import ONE_THREAD
-from troupe.fleet.serving.security import TOKEN_VARIABLE
 
 _PROGRAM = Path(__file__).with_name("worker_program.py")
 _ENDING_S = 2.0
@@ -59,7 +59,7 @@ class WorkerProcess(EngineProcess):
     def _start(self, descriptor: int) -> subprocess.Popen[bytes]:
         arguments = [str(descriptor), str(os.getpid()), json.dumps(sys.path)]
         # the token of engine servers stays, since its engines may run there
-        environment = {n: value for n, value in os.environ.items() if n != TOKEN_VARIABLE}
+        environment = {n: value for n, value in os.environ.items() if n != FLEETS.token}
         return subprocess.Popen(
             # -P: the program's folder is none to import from
             [sys.executable, "-P", str(_PROGRAM), *arguments],

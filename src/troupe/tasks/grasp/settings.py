@@ -29,8 +29,8 @@ class GraspSettings(TaskSettings):
 
     Attributes:
         engine: which engine simulates the robot; default: the only one.
-        image: a camera's pack, ``overhead.depth``, that is observed instead of joints and tool; it is
-            of the moment in which the attempt is chosen.
+        image: a camera's pack, ``overhead.depth``, that is observed instead of joints and tool;
+            it is of the moment in which the attempt is chosen.
         objects: which part of the catalog of 1000 is shown: ``train`` (0 to 899), ``test`` or
             ``all``.
         kinds: of shape; default: all.
