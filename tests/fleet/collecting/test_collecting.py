@@ -124,6 +124,15 @@ def test_the_same_command_goes_on_after_the_last_episodes(store: str, tmp_path: 
         assert_same(open_store(place).episode(id), open_store(store).episode(id))
 
 
+def test_a_pace_changes_no_episode(store: str, tmp_path: Path) -> None:
+    place = str(tmp_path / "store")
+    collect(grasp(), place, 6, pace=20.0, spool=tmp_path / "spool")
+    shared = set(open_store(place).episode_ids()) & set(open_store(store).episode_ids())
+    assert len(shared) == 6
+    for id in shared:
+        assert_same(open_store(place).episode(id), open_store(store).episode(id))
+
+
 def test_a_policy_of_a_run_collects(small, tmp_path: Path) -> None:
     from troupe.fleet.launch import run_training
 

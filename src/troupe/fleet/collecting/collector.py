@@ -20,6 +20,8 @@ from troupe.fleet.collecting.images import Images
 from troupe.policies import Policy
 
 NOISE = "collect"
+MAKES_UP_S = 2.0
+"""How far a collector with a pace may fall behind, when many images are due, and make up for it."""
 
 
 class Collector:
@@ -31,7 +33,7 @@ class Collector:
     Attributes:
         simulation: that is stepped.
         steps: of all instances together, those of unfinished episodes included.
-        late_s: how long steps took beyond their time, where there is a pace.
+        late_s: by how much it lags behind its pace for good, where there is one.
         stepping_s: time spent in the engines and the task.
     """
 
@@ -113,10 +115,11 @@ class Collector:
                 self._begin(ended)
             if pace:
                 due += every_s
-                waits_s = due - time.monotonic()
-                self.late_s += max(0.0, -waits_s)
-                time.sleep(max(0.0, waits_s))
-                due = max(due, time.monotonic() - every_s)
+                behind_s = time.monotonic() - due
+                time.sleep(max(0.0, -behind_s))
+                if behind_s > MAKES_UP_S:
+                    self.late_s += behind_s - MAKES_UP_S
+                    due += behind_s - MAKES_UP_S
             self.steps += simulation.num_instances
 
     def example(self) -> EpisodeRecord:

@@ -37,7 +37,7 @@ class Progress:
         wall_s: since the first step.
         stepping_s: summed over workers, in engines and task.
         working_s: summed over workers, in all.
-        late_s: summed over workers, how much steps took beyond their time.
+        late_s: summed over workers, by how much they fell behind their pace for good.
         restarts: workers that died and were replaced.
     """
 

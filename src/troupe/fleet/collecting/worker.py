@@ -47,7 +47,7 @@ class Collected:
         wall_s: that it took.
         stepping_s: of it, in engines and task.
         writing_s: of it, handing episodes to the writer and waiting for the store.
-        late_s: how much steps took beyond their time, where there is a pace.
+        late_s: by how much it fell behind its pace for good, where there is one.
     """
 
     episodes: int
