@@ -25,7 +25,7 @@ def collect(
     ],
     episodes: Annotated[int, typer.Option(min=1, help="How many to add.")] = 100,
     policy: Annotated[
-        str, typer.Option(help="random, zero, or the directory of a run.")
+        str, typer.Option(help="random, zero, heuristic (grasping), or the directory of a run.")
     ] = "random",
     instances: Annotated[int | None, typer.Option(help="Simulated worlds in all.")] = None,
     workers: Annotated[

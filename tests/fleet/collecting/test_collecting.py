@@ -133,6 +133,14 @@ def test_a_pace_changes_no_episode(store: str, tmp_path: Path) -> None:
         assert_same(open_store(place).episode(id), open_store(store).episode(id))
 
 
+def test_the_heuristic_lifts_things_far_more_often_than_chance(tmp_path: Path) -> None:
+    seen = load_experiment("iiwa-grasp", ["fleet.instances=20", "task.image=overhead.depth"])
+    found = collect(seen, str(tmp_path / "store"), 60, policy="heuristic", spool=tmp_path)
+    assert found["success_rate"] > 0.25
+    actions = open_store(tmp_path / "store").query("SELECT x_m, y_m FROM episodes").to_pandas()
+    assert actions.nunique().min() > 30
+
+
 def test_a_policy_of_a_run_collects(small, tmp_path: Path) -> None:
     from troupe.fleet.launch import run_training
 
@@ -152,7 +160,8 @@ def test_a_policy_of_a_run_collects(small, tmp_path: Path) -> None:
         (["collect.images=[arm.top.rgb]"], "random", "unknown datapack to read 'arm.top.rgb'"),
         (["collect.images=[arm.joint_position]"], "random", "unknown image 'arm.joint_position'"),
         (["collect.record=[arm.joints]"], "random", "unknown datapack to read 'arm.joints'"),
-        ([], "clever", "'clever' is neither a run's directory nor one of random, zero"),
+        ([], "clever", "'clever' is neither a run's directory nor one of random, zero, heu"),
+        ([], "heuristic", "add --set task.image=overhead.depth"),
         (["fleet.workers=9"], "random", "9 is more than there are instances"),
     ],
 )

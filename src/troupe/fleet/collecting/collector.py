@@ -150,10 +150,7 @@ class Collector:
         """Act where an action counts, and keep what happened."""
         simulation, at = self.simulation, self.simulation.episode_step.copy()
         rows = np.arange(simulation.num_instances)
-        noise = self._noise[at, rows]
-        acted = self._policy.act(simulation.observe(), noise, simulation.first_instance)
-        counts = simulation.task.decides(simulation.world)
-        action = np.where(counts.reshape(-1, *[1] * (acted.action.ndim - 1)), acted.action, 0)
+        action = self._act(simulation.observe(), self._noise[at, rows])
         self._rows["action"][at, rows] = action
         self._rows["time_ns"][at, rows] = at * simulation.loop.step_ns
         for name in self._kept:
@@ -161,6 +158,21 @@ class Collector:
         step = simulation.step(action)
         self._rows["reward"][at, rows] = step.reward
         return step
+
+    def _act(
+        self, observation: npt.NDArray[Any], noise: npt.NDArray[np.float32]
+    ) -> npt.NDArray[Any]:
+        """Return the policy's actions, and zeros where they do not count."""
+        simulation = self.simulation
+        first, counts = simulation.first_instance, simulation.task.decides(simulation.world)
+        if counts.all():
+            return self._policy.act(observation, noise, first).action
+        action = np.zeros((simulation.num_instances, *simulation.action_spec.shape), np.float32)
+        for i in np.flatnonzero(counts):  # one by one, so that none depends on who else decides
+            action[i] = self._policy.act(
+                observation[i : i + 1], noise[i : i + 1], first + int(i)
+            ).action
+        return action
 
     def _records(self, ended: Ids, step: Step) -> list[EpisodeRecord]:
         """Return the episodes that have ended in instances."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from troupe.core.errors import UserError
 from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import specs
+from troupe.fleet.collecting.depth_heuristic import DepthHeuristic
 from troupe.fleet.runs import RunDirectory
 from troupe.policies import Policy
 from troupe.policies.scripted import UniformPolicy, ZeroPolicy
@@ -19,7 +20,7 @@ def open_policy(name: str, experiment: Experiment) -> Policy:
     """Return a scripted policy, or the newest one of a run.
 
     Args:
-        name: ``random``, ``zero``, or the directory of a run.
+        name: ``random``, ``zero``, ``heuristic``, or the directory of a run.
         experiment: whose actions the scripted ones choose.
 
     Raises:
@@ -30,8 +31,11 @@ def open_policy(name: str, experiment: Experiment) -> Policy:
         if action.categories or len(action.shape) != 1:
             raise UserError(f"--policy {name}: it chooses continuous actions, {action} are not.")
         return SCRIPTED[name](action.shape[0])
+    if name == "heuristic":
+        return DepthHeuristic(experiment)
     if not Path(name).is_dir():
         raise UserError(
-            f"--policy: '{name}' is neither a run's directory nor one of {', '.join(SCRIPTED)}."
+            f"--policy: '{name}' is neither a run's directory nor one of "
+            f"{', '.join([*SCRIPTED, 'heuristic'])}."
         )
     return RunDirectory.open(Path(name)).latest_policy()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from troupe.core import World
+from troupe.core.arrays import Array
 from troupe.core.errors import UserError
 from troupe.core.settings import Duration, nanoseconds
 from troupe.robots import Robot
@@ -106,6 +108,11 @@ class GraspSettings(TaskSettings):
                 f"{self.count[1]}; see engines.{engine}.scene.objects."
             )
         return GraspTask(self, engine, robot, world, step_ns)
+
+    def action_range(self) -> tuple[Array, Array]:
+        """Return where the hand closes for actions of -1 and of 1: x, y, height, yaw, each (4,)."""
+        low, high = np.array([self.x_m, self.y_m, self.height_m, self.yaw_rad]).T
+        return low, high
 
     def numbers(self) -> tuple[int, ...]:
         """Return the numbers of the things that are shown, in the catalog."""

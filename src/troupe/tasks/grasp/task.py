@@ -59,9 +59,7 @@ class GraspTask(Task):
             world.output(pack)
         self._command, self._fingers = f"{engine}.joint_target", f"{engine}.gripper_target"
         self._open_m = float(world.input(self._fingers).high)
-        self._low, self._high = np.array(
-            [settings.x_m, settings.y_m, settings.height_m, settings.yaw_rad]
-        ).T
+        self._low, self._high = settings.action_range()
         n, k, dof = world.num_instances, self._things.places, len(robot.joints)
         world.arrays |= {
             "grasp_object": np.full((n, k), -1),
