@@ -140,6 +140,7 @@ def test_a_cluster_that_others_fill_is_named(small, tmp_path):
     ray.kill(other)
 
 
+@pytest.mark.slow
 def test_instances_that_are_not_equally_far_are_saved_and_go_on(tmp_path):
     # the snapshot of a Gymnasium environment holds the actions of the episode so far
     def experiment(steps: int) -> Experiment:

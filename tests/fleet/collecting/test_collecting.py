@@ -133,6 +133,7 @@ def test_a_pace_changes_no_episode(store: str, tmp_path: Path) -> None:
         assert_same(open_store(place).episode(id), open_store(store).episode(id))
 
 
+@pytest.mark.slow
 def test_the_heuristic_lifts_things_far_more_often_than_chance(tmp_path: Path) -> None:
     seen = load_experiment("iiwa-grasp", ["fleet.instances=20", "task.image=overhead.depth"])
     found = collect(seen, str(tmp_path / "store"), 60, policy="heuristic", spool=tmp_path)

@@ -4,16 +4,17 @@ import sys
 
 import pytest
 from fleets import SHORT, assert_same, children, simulated, stepped
+from typer.testing import CliRunner
 
-from troupe.core import EngineError
+from troupe.cli.main import app
+from troupe.core import EngineError, UserError
 
-COMMAND = "import typer; from troupe.cli.serve import serve as c; typer.run(c)"
 OPTIONS = ["--instances", "6", "--workers", "2", "--seed", "3", "--port", "0"]
 
 
 def run(*options, **more):
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "scara-reach", "-o", SHORT[0], *options],
+        [sys.executable, "-m", "troupe", "serve", "scara-reach", "--set", SHORT[0], *options],
         stderr=subprocess.PIPE,
         text=True,
         **more,
@@ -75,11 +76,12 @@ def test_workers_of_a_server_that_is_killed_end_with_it(server, open_fleet):
         (["--set", "task=null"], "has no task"),
     ],
 )
-def test_wrong_options_are_refused(options, message, tmp_path):
-    process = run("--instances", "6", "--port", "0", *options, cwd=tmp_path)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert message in " ".join(errors.split())
+def test_wrong_options_are_refused(options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ["serve", "scara-reach", "--instances", "6", "--port", "0", *options]
+    result = CliRunner().invoke(app, given)
+    assert isinstance(result.exception, UserError)
+    assert message in str(result.exception)
 
 
 def runs(pid):
