@@ -63,18 +63,16 @@ def _replay_episode(
     """Run a stored episode again, and write what is to be seen."""
     from troupe.episodes.store import open_store
     from troupe.fleet.collecting.film import check_film, write_film
-    from troupe.fleet.collecting.replay import default_view, replay_episode
+    from troupe.fleet.collecting.replay import default_view, read_episode, replay_episode
 
-    store = open_store(url)
-    view = None
     if out is not None:
         check_film(out)
-        view = default_view(store, id, camera, size, size)
-    moments = list(replay_episode(store, id, view))
+    stored = read_episode(open_store(url), id)
+    view = None if out is None else default_view(stored.experiment, camera, size, size)
+    moments = list(replay_episode(stored, view))
     if out is not None:
-        about = store.episode(id).steps["time_ns"]
-        step_s = (about[1] - about[0]) / NANOSECONDS["s"] if len(about) > 1 else 1.0
-        write_film(out, [m.image for m in moments if m.image is not None], 1.0 / step_s)
+        steps_per_s = NANOSECONDS["s"] / stored.experiment.loop.step
+        write_film(out, [m.image for m in moments if m.image is not None], steps_per_s)
     if as_json:
         print_json(
             {"same": True, "steps": len(moments) - 1, "out": None if out is None else str(out)}

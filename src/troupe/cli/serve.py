@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from troupe.cli.output import console
-from troupe.core.errors import UserError
+from troupe.cli.tls import TlsCertificate, TlsKey, read_certificate
 from troupe.core.time import NANOSECONDS, parse_duration
 
 
@@ -42,24 +42,15 @@ def serve(
         Path | None,
         typer.Option(metavar="FILE", help="With the token; default: TROUPE_TOKEN."),
     ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Certificate (PEM), to serve with TLS.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The certificate's private key (PEM).")
-    ] = None,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Give models elsewhere the instances of an experiment (troupe.connect), until interrupted."""
-    from troupe.engines.host.grpc_server import Certificate
-    from troupe.engines.host.security import FLEETS, read_file, read_token
+    from troupe.engines.host.security import FLEETS, read_token
     from troupe.fleet.serving.plan import read_experiment
     from troupe.fleet.serving.service import FleetService
 
-    if (tls_cert is None) != (tls_key is None):
-        raise UserError("give both --tls-cert and --tls-key, or neither.")
-    certificate = None
-    if tls_cert is not None and tls_key is not None:
-        certificate = Certificate(read_file(tls_cert, "certificate"), read_file(tls_key, "key"))
+    certificate = read_certificate(tls_cert, tls_key)
     experiment = read_experiment(source, overrides or [], instances, workers)
     token = read_token(FLEETS, token_file)
     service = FleetService(

@@ -19,7 +19,7 @@ from troupe.experiments.load import load_experiment
 from troupe.experiments.schema import Experiment
 from troupe.fleet.collecting.crew import collect
 from troupe.fleet.collecting.film import check_film, write_film
-from troupe.fleet.collecting.replay import default_view, replay_episode
+from troupe.fleet.collecting.replay import default_view, read_episode, replay_episode
 
 QUICK = (
     "fleet.instances=6",
@@ -87,8 +87,9 @@ def test_an_episode_is_the_same_whoever_collects_it(store: str, tmp_path: Path) 
 def test_a_stored_episode_runs_again_bit_for_bit(store: str, tmp_path: Path) -> None:
     opened = open_store(store)
     id = opened.episode_ids()[-1]
-    moments = list(replay_episode(opened, id, default_view(opened, id, None, 16, 12)))
-    record = opened.episode(id)
+    stored = read_episode(opened, id)
+    moments = list(replay_episode(stored, default_view(stored.experiment, None, 16, 12)))
+    record = stored.record
     assert len(moments) == record.about["length"] + 1
     for image, step in zip(
         record.images["overhead.rgb"], record.frames["overhead.rgb"], strict=True
@@ -111,7 +112,7 @@ def test_a_replay_that_differs_says_where(store: str, monkeypatch: pytest.Monkey
     record = replace(record, steps={**record.steps, "arm.joint_position": other})
     monkeypatch.setattr(opened, "episode", lambda id: record)
     with pytest.raises(TroupeError, match=r"not the same again: arm\.joint_position at step 30"):
-        list(replay_episode(opened, id))
+        list(replay_episode(read_episode(opened, id)))
 
 
 def test_the_same_command_goes_on_after_the_last_episodes(store: str, tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from troupe.engines.host.security import ENGINES
 
 CLOSE_S = 3.0
 _TERMINATE_S = 1.0
-_PROGRAM = Path(__file__).with_name("child.py")
 _TAIL_BYTES = 4000
 _KEPT_OUTPUT_BYTES = 1_000_000
 
@@ -36,6 +35,8 @@ class EngineProcess:
         end: our end of the socket to it.
         id: of the process and of its group.
     """
+
+    program = Path(__file__).with_name("child.py")
 
     def __init__(self) -> None:
         """Start it."""
@@ -55,14 +56,17 @@ class EngineProcess:
         arguments = [str(descriptor), str(os.getpid()), json.dumps(sys.path)]
         return subprocess.Popen(
             # -P: the program's folder is none to import from
-            [sys.executable, "-P", str(_PROGRAM), *arguments],
+            [sys.executable, "-P", str(self.program), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
             pass_fds=[descriptor],
             start_new_session=True,
-            env={name: value for name, value in os.environ.items() if name != ENGINES.token},
+            env=self._environment(),
         )
+
+    def _environment(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name != ENGINES.token}
 
     def is_alive(self) -> bool:
         """Return whether the process runs."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from troupe.core.arrays import ArraySpec
+from troupe.engines.mujoco_camera_settings import CameraSettings
 from troupe.engines.scenes.base import SceneSettings
 from troupe.robots.solids import HullPool
-from troupe.robots.tray import TRAY, Tray
+from troupe.robots.tray import TRAY, Tray, parked_pose
 
 if TYPE_CHECKING:
     import mujoco
@@ -22,11 +22,12 @@ REACH_M = 0.1
 """No part of a thing is farther from its middle: within it MuJoCo looks for contacts."""
 
 CAMERAS = {
-    "front": ((1.25, 0.0, 0.75), (0.6, 0.0, 0.05), 32.0),
-    "shoulder": ((0.0, 0.45, 0.85), (0.6, 0.0, 0.05), 40.0),
-    "overhead": ((0.6, 0.0, 1.3), (0.6, 0.0, 0.0), 20.0),
+    "front": CameraSettings(position=(1.25, 0.0, 0.75), target=(0.6, 0.0, 0.05), fovy=32.0),
+    "shoulder": CameraSettings(position=(0.0, 0.45, 0.85), target=(0.6, 0.0, 0.05), fovy=40.0),
+    "overhead": CameraSettings(
+        position=(0.6, 0.0, 1.3), target=(0.6, 0.0, 0.0), up=(1.0, 0.0, 0.0), fovy=20.0
+    ),
 }
-"""Positions, what they look at, m, and vertical fields of view, degrees."""
 
 
 class TraySettings(SceneSettings):
@@ -50,6 +51,8 @@ class TraySettings(SceneSettings):
         """Add the tray, the things' bodies and the cameras to a robot's model."""
         import mujoco
 
+        from troupe.engines.mujoco_camera_model import add_cameras
+
         for number, points in enumerate(HullPool.default().vertices):
             spec.add_mesh(name=f"hull{number}", uservert=points.ravel())
         world = spec.worldbody
@@ -61,8 +64,7 @@ class TraySettings(SceneSettings):
                 size=half_size,
                 rgba=(0.6, 0.62, 0.65, 1),
             )
-        for name, (position, target, fovy) in CAMERAS.items():
-            world.add_camera(name=name, pos=position, fovy=fovy, quat=_looking(position, target))
+        add_cameras(spec, CAMERAS, "scene")
         for number in range(self.objects):
             self._add_thing(spec, number)
         for key in spec.keys:
@@ -133,11 +135,6 @@ class TraySettings(SceneSettings):
 PARTS = 4
 
 
-def parked_pose(number: int) -> tuple[float, ...]:
-    """Return where a thing that an episode leaves out lies: beside the robot, out of the way."""
-    return (-0.4 - 0.2 * (number // 5), -0.4 + 0.2 * (number % 5), 0.2, 1.0, 0.0, 0.0, 0.0)
-
-
 def _split(values: Any, things: int) -> Any:
     """Return a view with an axis over things: (N, things * k, ...) as (N, things, k, ...)."""
     return values.reshape(len(values), things, -1, *values.shape[2:], copy=False)
@@ -155,17 +152,3 @@ def _walls(tray: Tray) -> list[tuple[str, tuple[float, ...], tuple[float, ...]]]
         ("tray_left", (x, y + b + t, middle), (a, t, high)),
         ("tray_right", (x, y - b - t, middle), (a, t, high)),
     ]
-
-
-def _looking(position: tuple[float, ...], target: tuple[float, ...]) -> list[float]:
-    """Return the quaternion, w first, of a camera that looks along its -z at a target."""
-    from scipy.spatial.transform import Rotation
-
-    back = np.subtract(position, target)
-    back = back / np.linalg.norm(back)
-    up = np.array([0.0, 0.0, 1.0]) if abs(back[2]) < 0.999 else np.array([1.0, 0.0, 0.0])
-    right = np.cross(up, back)
-    right /= np.linalg.norm(right)
-    axes = np.stack([right, np.cross(back, right), back], axis=1)
-    quaternion: list[float] = Rotation.from_matrix(axes).as_quat(scalar_first=True).tolist()
-    return quaternion

@@ -116,7 +116,6 @@ def collect(
         InterruptedRun: if a signal ended it; the store has all that was acknowledged.
     """
     check_division(experiment.fleet)
-    open_policy(policy, experiment)
     _prepare_store(experiment, url, policy)
     progress = Progress(num_episodes)
     stop = threading.Event()

@@ -46,9 +46,10 @@ class DepthHeuristic:
                 f"--set task.image={IMAGE}."
             )
         self._low, self._high = settings.action_range()
-        camera_m, _, fovy_deg = CAMERAS["overhead"]
-        self._camera_m = np.array(camera_m)
-        self._slope = 2 * np.tan(np.radians(fovy_deg) / 2)
+        camera = CAMERAS["overhead"]
+        assert camera.fovy is not None
+        self._camera_m = np.array(camera.position)
+        self._slope = 2 * np.tan(np.radians(camera.fovy) / 2)
 
     def choose(self, depth: npt.NDArray[np.float32], noise: float) -> Array:
         """Return an action, (4,), for an image, (H, W), in metres.

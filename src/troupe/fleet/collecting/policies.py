@@ -26,8 +26,8 @@ def open_policy(name: str, experiment: Experiment) -> Policy:
     Raises:
         UserError: if there is none of that name, or its actions are not the experiment's.
     """
-    _, action, _ = specs(experiment)
     if name in SCRIPTED:
+        _, action, _ = specs(experiment)
         if action.categories or len(action.shape) != 1:
             raise UserError(f"--policy {name}: it chooses continuous actions, {action} are not.")
         return SCRIPTED[name](action.shape[0])

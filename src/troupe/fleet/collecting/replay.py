@@ -36,6 +36,14 @@ class View:
 
 
 @dataclass(frozen=True)
+class StoredEpisode:
+    """An episode of a store, and the experiment that it is of."""
+
+    record: EpisodeRecord
+    experiment: Experiment
+
+
+@dataclass(frozen=True)
 class Moment:
     """A step of an episode that runs again.
 
@@ -48,20 +56,27 @@ class Moment:
     image: npt.NDArray[np.uint8] | None
 
 
-def replay_episode(store: Store, id: str, view: View | None = None) -> Iterator[Moment]:
+def read_episode(store: Store, id: str) -> StoredEpisode:
+    """Return an episode of a store.
+
+    Raises:
+        UserError: if the store has no such episode, or does not keep its experiment.
+    """
+    record = store.episode(id)
+    return StoredEpisode(record, read_config(store, str(record.about["config"])))
+
+
+def replay_episode(episode: StoredEpisode, view: View | None = None) -> Iterator[Moment]:
     """Run an episode again, step by step.
 
     Args:
-        store: that has it.
-        id: of the episode.
+        episode: as it was stored.
         view: from where to look at it.
 
     Raises:
-        UserError: if the store has no such episode, or the experiment no such camera.
         TroupeError: if the episode does not come out as it was stored.
     """
-    record = store.episode(id)
-    experiment = read_config(store, str(record.about["config"]))
+    record, experiment = episode.record, episode.experiment
     if view is not None:
         experiment = _with_view(experiment, view)
     simulation = Simulation(
@@ -84,12 +99,11 @@ def replay_episode(store: Store, id: str, view: View | None = None) -> Iterator[
         simulation.close()
 
 
-def default_view(store: Store, id: str, camera: str | None, width: int, height: int) -> View:
-    """Return a view of an episode through a camera of its experiment.
+def default_view(experiment: Experiment, camera: str | None, width: int, height: int) -> View:
+    """Return a view through a camera of an experiment.
 
     Args:
-        store: that has the episode.
-        id: of the episode.
+        experiment: of the episode.
         camera: a camera of the experiment; default: its first one.
         width: of the images, pixels.
         height: of the images, pixels.
@@ -97,7 +111,6 @@ def default_view(store: Store, id: str, camera: str | None, width: int, height: 
     Raises:
         UserError: if the experiment has no such camera, or none.
     """
-    experiment = read_config(store, str(store.episode(id).about["config"]))
     cameras = {
         name: engine
         for engine, settings in experiment.engines.items()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,6 @@ from troupe.engines.host.messages import Message
 from troupe.engines.host.security import FLEETS
 from troupe.fleet.local_ray import ONE_THREAD
 
-_PROGRAM = Path(__file__).with_name("worker_program.py")
 _ENDING_S = 2.0
 _CLOSE_S = 0.5
 
@@ -28,6 +24,8 @@ class WorkerProcess(EngineProcess):
     Attributes:
         channel: to it.
     """
+
+    program = Path(__file__).with_name("worker_program.py")
 
     def __init__(self, start: dict[str, Any]) -> None:
         """Start it.
@@ -56,17 +54,6 @@ class WorkerProcess(EngineProcess):
         how, printed = self.how_it_ended(), self.last_output()
         return f"{how}. The last it printed:\n{printed}" if printed else how
 
-    def _start(self, descriptor: int) -> subprocess.Popen[bytes]:
-        arguments = [str(descriptor), str(os.getpid()), json.dumps(sys.path)]
+    def _environment(self) -> dict[str, str]:
         # the token of engine servers stays, since its engines may run there
-        environment = {n: value for n, value in os.environ.items() if n != FLEETS.token}
-        return subprocess.Popen(
-            # -P: the program's folder is none to import from
-            [sys.executable, "-P", str(_PROGRAM), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            pass_fds=[descriptor],
-            start_new_session=True,
-            env=environment | ONE_THREAD,
-        )
+        return {n: v for n, v in os.environ.items() if n != FLEETS.token} | ONE_THREAD

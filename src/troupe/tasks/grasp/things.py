@@ -10,6 +10,7 @@ import numpy as np
 from troupe.core import World
 from troupe.core.arrays import Array, Ids
 from troupe.robots.solids import MESH, SPHERE
+from troupe.robots.tray import parked_pose
 from troupe.tasks.grasp.objects import Thing
 
 ABSENT_M = 1e-4
@@ -57,8 +58,7 @@ class ThingPacks:
     def write(self, world: World, drawn: Sequence[Drawn], instances: Ids) -> None:
         """Put things into the trays of instances; those left out float beside it."""
         n, k, parts = len(drawn), self.places, self.parts
-        poses = np.array(world.read(f"{self._engine}.object_pose")[instances])
-        poses[:] = self._parked()
+        poses = np.tile([parked_pose(number) for number in range(k)], (n, 1, 1))
         weightless = np.ones((n, k))
         mass, inertia = np.full((n, k), 0.05), np.full((n, k, 3), 2e-5)
         types = np.full((n, k, parts), SPHERE, np.int32)
@@ -98,10 +98,3 @@ class ThingPacks:
         }
         for name, value in values.items():
             world.write(f"{self._engine}.object_{name}", value, instances)
-
-    def _parked(self) -> Array:
-        """Return where things float that are in no tray, (K, 7)."""
-        parked = np.zeros((self.places, 7))
-        parked[:, 0], parked[:, 1] = -0.5, np.arange(self.places) * 0.1
-        parked[:, 2], parked[:, 3] = 0.5, 1.0
-        return parked

@@ -1,0 +1,36 @@
+"""Options of the commands that serve others: a certificate for TLS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from troupe.core.errors import UserError
+
+if TYPE_CHECKING:
+    from troupe.engines.host.grpc_server import Certificate
+
+TlsCertificate = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Certificate (PEM), to serve with TLS.")
+]
+TlsKey = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The certificate's private key (PEM).")
+]
+
+
+def read_certificate(certificate: Path | None, key: Path | None) -> Certificate | None:
+    """Return what the files hold, None if none are given.
+
+    Raises:
+        UserError: if only one is given, or one cannot be read.
+    """
+    from troupe.engines.host.grpc_server import Certificate
+    from troupe.engines.host.security import read_file
+
+    if (certificate is None) != (key is None):
+        raise UserError("give both --tls-cert and --tls-key, or neither.")
+    if certificate is None or key is None:
+        return None
+    return Certificate(read_file(certificate, "certificate"), read_file(key, "key"))
