@@ -78,14 +78,14 @@ $(BIN)/python:
 
 $(VENV)/.main: requirements/build.txt requirements/main.txt pyproject.toml | $(BIN)/python
 	@echo "Installing Troupe into $(VENV) (once; about a minute) ..."
-	$(PIP_INSTALL) --require-hashes --requirement requirements/build.txt --requirement requirements/main.txt
+	$(PIP_INSTALL) --no-deps --require-hashes --requirement requirements/build.txt --requirement requirements/main.txt
 	$(PROJECT_INSTALL)
 	@$(COMPILE_IMPORTS)
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml packages/troupe-nrp/pyproject.toml | $(BIN)/python
 	@echo "Installing Troupe and its tools into $(VENV) (once; about a minute) ..."
-	$(PIP_INSTALL) --require-hashes --requirement requirements/dev.txt
+	$(PIP_INSTALL) --no-deps --require-hashes --requirement requirements/dev.txt
 	$(PROJECT_INSTALL)
 	$(NRP_INSTALL)
 	@$(COMPILE_IMPORTS)

@@ -8,5 +8,5 @@ peer="$peers/${1:?usage: install.sh sb3|rllib|pybullet}"
 root=$(dirname "$(dirname "$peers")")
 install() { "$peer/.venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
 "${PYTHON:-python3}" -m venv --clear "$peer/.venv"
-install --require-hashes --requirement "$peer/requirements.txt" --requirement "$root/requirements/build.txt"
+install --no-deps --require-hashes --requirement "$peer/requirements.txt" --requirement "$root/requirements/build.txt"
 install --no-deps --no-build-isolation --editable "$root"
