@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from mujoco.batch import MODEL_FIELDS, Batch, SimulationError
 
-from troupe.core.arrays import Ids
+from troupe.core.arrays import Ids, as_indices
 from troupe.core.errors import EngineError, UserError, unknown
-from troupe.engines.base import EngineSpec, Fault, StepCounter, Steps, as_indices, check_pack
+from troupe.engines.base import EngineSpec, Fault, StepCounter, Steps, check_pack
 from troupe.engines.mujoco_camera_settings import Renderer
 from troupe.engines.mujoco_log import keep_log_out_of_files
 from troupe.engines.mujoco_packs import default_packs, robot_packs, user_packs

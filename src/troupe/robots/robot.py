@@ -59,6 +59,12 @@ class Servo:
         kp, kv = float(default.attrib["kp"]), float(default.attrib["kv"])
         return cls(np.full(len(names), kp), np.full(len(names), kv), limit)
 
+    @property
+    def lag_s(self) -> Array:
+        """How far joints are behind targets that move steadily, since speed is damped, (dof,)."""
+        lag: Array = self.damping / self.stiffness
+        return lag
+
     def effort(self, target: Array, position: Array, velocity: Array) -> Array:
         """Return kp (target - position) - kv velocity within the limits, (N, dof), N m."""
         wanted = self.stiffness * (target - position) - self.damping * velocity
