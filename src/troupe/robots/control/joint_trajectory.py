@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from troupe.core.arrays import Array, Ids, as_indices
+from troupe.core.arrays import Array, Ids
 from troupe.core.time import NANOSECONDS
-from troupe.robots.control.results import ErrorCode, GoalError, GoalStatus, Result
+from troupe.robots.control.controller import Controller, Times
+from troupe.robots.control.results import ErrorCode, GoalError, GoalStatus
 from troupe.robots.control.splines import NUM_COEFFICIENTS, evaluate
-from troupe.robots.control.state import ArrayState
 from troupe.robots.control.tolerances import (
     GOAL,
     PATH,
@@ -25,7 +25,6 @@ from troupe.robots.control.tolerances import (
 )
 from troupe.robots.control.trajectory import (
     FollowJointTrajectoryGoal,
-    Times,
     Waypoints,
     check_between,
     checked,
@@ -60,25 +59,17 @@ class Feedback:
     error_velocity: Array
 
 
-class JointTrajectoryController(ArrayState):
+class JointTrajectoryController(Controller[FollowJointTrajectoryGoal]):
     """Lets N arms follow a trajectory each, at their own times.
 
     An arm without a goal holds: where it was put first, where its last goal led, or, when that was
     cancelled or aborted, where it was then. A new goal replaces one that is followed, and motion
     goes on from what was desired at the last update.
-
-    Attributes:
-        status: a `GoalStatus` of each arm's last accepted goal, (N,).
-        error_code: an `ErrorCode` of the same goal, (N,).
     """
 
     reads = ("joint_position", "joint_velocity")
     writes = "joint_target"
     STATE = (
-        "status",
-        "error_code",
-        "now_ns",
-        "is_relative",
         "knot_ns",
         "coefficients",
         "count",
@@ -113,14 +104,13 @@ class JointTrajectoryController(ArrayState):
                 lag by `troupe.robots.robot.Servo.lag_s`.
         """
         n, dof = joint_position.shape
-        self.robot, self.num_instances, self.claims = robot, n, robot.joint_names
+        super().__init__(robot.joint_names, n)
+        self.robot = robot
         defaults = unbounded_where_0(
             path_tolerance_rad, 0.0, goal_tolerance_rad, stopped_velocity_tolerance
         )
         self._tolerances = np.repeat(defaults, dof).reshape(2, 2, dof)
         self._time_tolerance_ns, self._lead_s = goal_time_tolerance_ns, lead_s
-        self.status, self.error_code, self.now_ns = np.zeros((3, n), np.int64)
-        self.is_relative = np.zeros(n, np.bool_)
         self.knot_ns = np.full((n, 1), NEVER_NS)
         self.coefficients = np.zeros((n, 1, NUM_COEFFICIENTS, dof))
         self.count = np.ones(n, np.int64)
@@ -131,68 +121,21 @@ class JointTrajectoryController(ArrayState):
         self.actual = np.zeros((n, 2, dof))
         self.hold(joint_position)
 
-    def hold(self, joint_position: Array, instances: Ids | None = None) -> None:
-        """Forget the goals of arms, which were put somewhere, and hold them there.
-
-        Args:
-            joint_position: (K, dof), rad.
-            instances: ids of the K arms; default: all.
-        """
-        ids = as_indices(instances, self.num_instances)
-        self.status[ids], self.error_code[ids] = GoalStatus.UNKNOWN, ErrorCode.SUCCESSFUL
-        self.actual[ids] = 0.0
-        self.actual[ids, 0] = joint_position
-        self.is_relative[ids] = True
-        self._stay(ids)
-
-    def send(
-        self,
-        goals: FollowJointTrajectoryGoal | Sequence[FollowJointTrajectoryGoal],
-        instances: Ids | None = None,
-    ) -> list[Result]:
-        """Accept goals, or say why not; a refused one leaves an arm to what it does.
-
-        Args:
-            goals: one for all the arms, or one for each.
-            instances: ids of the arms; default: all.
-
-        Returns:
-            One result an arm: SUCCESSFUL where its goal was accepted.
-        """
-        ids = as_indices(instances, self.num_instances)
-        if isinstance(goals, FollowJointTrajectoryGoal):
-            goals = [goals] * len(ids)
-        results = []
-        for i, goal in zip(ids.tolist(), goals, strict=True):
-            try:
-                self._accept(i, goal)
-                results.append(Result())
-            except GoalError as error:
-                results.append(error.result)
-        return results
-
-    def cancel(self, instances: Ids | None = None) -> None:
-        """End the goals of arms, which then hold where they are."""
-        ids = as_indices(instances, self.num_instances)
-        ids = ids[self.is_active[ids]]
-        self.status[ids] = GoalStatus.CANCELED
-        self._stay(ids)
-
-    def update(self, now_ns: int | Times, joint_position: Array, joint_velocity: Array) -> Array:
+    def update(self, now_ns: int | Times, *measured: Array) -> Array:
         """Return the position commands of the present time, (N, dof), rad.
 
         Args:
             now_ns: the time, one for all arms or (N,).
-            joint_position: measured, (N, dof), rad.
-            joint_velocity: measured, (N, dof), rad/s.
+            measured: joint positions, (N, dof), rad, and velocities, (N, dof), rad/s.
         """
-        self.actual[:, 0], self.actual[:, 1] = joint_position, joint_velocity
-        self.now_ns[:] = now_ns
-        if self.is_relative.any():
+        is_new = self.is_new.copy()
+        self._tick(now_ns)
+        if is_new.any():
             # goals that were sent before the first update begin with it
-            is_first = self.is_relative[:, None] & (self.knot_ns != NEVER_NS)
-            self.knot_ns += np.where(is_first, self.now_ns[:, None], 0)
-            self.is_relative[:] = False
+            begins = is_new[:, None] & (self.knot_ns != NEVER_NS)
+            self.knot_ns += np.where(begins, self.now_ns[:, None], 0)
+        joint_position, joint_velocity = measured
+        self.actual[:, 0], self.actual[:, 1] = joint_position, joint_velocity
         self._sample()
         if self.is_active.any():
             self._judge()
@@ -202,25 +145,12 @@ class JointTrajectoryController(ArrayState):
         return command
 
     @property
-    def is_active(self) -> npt.NDArray[np.bool_]:
-        """Which arms have a goal that has not ended, (N,)."""
-        active: npt.NDArray[np.bool_] = self.status == GoalStatus.EXECUTING
-        return active
-
-    @property
     def feedback(self) -> Feedback:
         """What was desired and measured at the last update."""
         position, velocity = self.desired[:, 0].copy(), self.desired[:, 1].copy()
         actual = self.actual.copy()
         errors = (position - actual[:, 0], velocity - actual[:, 1])
         return Feedback(position, velocity, actual[:, 0], actual[:, 1], *errors)
-
-    def result(self, instance: int) -> Result:
-        """Return what became of an arm's last goal, as far as it ended."""
-        code = ErrorCode(int(self.error_code[instance]))
-        if code == ErrorCode.SUCCESSFUL:
-            return Result()
-        return Result(code, describe(self.robot, code, self.violation[instance]))
 
     def restore(
         self, snapshot: Mapping[str, npt.NDArray[Any]], instances: Ids | None = None
@@ -256,16 +186,13 @@ class JointTrajectoryController(ArrayState):
         self.tolerances[i] = tolerances
         late_ns = goal.goal_time_tolerance_ns or self._time_tolerance_ns
         self.time_tolerance_ns[i] = late_ns if late_ns > 0 else NEVER_NS
-        self.status[i], self.error_code[i] = GoalStatus.EXECUTING, ErrorCode.SUCCESSFUL
 
     def _from_here(self, i: int, start_ns: int | None, waypoints: Waypoints) -> Waypoints:
         """Return waypoints at absolute times, less those that are over, from what is desired."""
         now_ns = int(self.now_ns[i])
-        if self.is_relative[i]:
-            if start_ns is not None:
-                message = "start_ns: there is no time before the first update"
-                raise GoalError(ErrorCode.INVALID_GOAL, message)
-            now_ns = 0
+        if self.is_new[i] and start_ns is not None:
+            message = "start_ns: there is no time before the first update"
+            raise GoalError(ErrorCode.INVALID_GOAL, message)
         times_ns = waypoints.times_ns + (now_ns if start_ns is None else start_ns)
         if times_ns[-1] < now_ns:
             message = f"start_ns: the trajectory ended at {times_ns[-1]} ns, it is {now_ns} ns"
@@ -311,12 +238,16 @@ class JointTrajectoryController(ArrayState):
         self.status[running & is_over & is_within] = GoalStatus.SUCCEEDED
         strayed = running & ~is_over & ~is_within
         missed = running & is_over & ~is_within & (late_ns > self.time_tolerance_ns)
-        self.error_code[strayed] = ErrorCode.PATH_TOLERANCE_VIOLATED
-        self.error_code[missed] = ErrorCode.GOAL_TOLERANCE_VIOLATED
-        ended = np.flatnonzero(strayed | missed)
-        self.status[ended] = GoalStatus.ABORTED
-        self.violation[ended] = found[ended]
-        self._stay(ended)
+        self.violation = np.where((strayed | missed)[:, None], found, self.violation)
+        self._end(np.flatnonzero(strayed), ErrorCode.PATH_TOLERANCE_VIOLATED)
+        self._end(np.flatnonzero(missed), ErrorCode.GOAL_TOLERANCE_VIOLATED)
+
+    def _found(self, ids: Ids, position: Array) -> None:
+        self.actual[ids] = 0.0
+        self.actual[ids, 0] = position
+
+    def _describe(self, i: int, code: ErrorCode) -> str:
+        return describe(self.robot, code, self.violation[i])
 
     def _stay(self, ids: Ids) -> None:
         """Let arms hold where they were measured."""
