@@ -13,7 +13,7 @@ from troupe.core.arrays import Array, Ids
 from troupe.core.time import NANOSECONDS
 from troupe.robots.control.controller import Controller, Times
 from troupe.robots.control.results import ErrorCode, GoalError, GoalStatus
-from troupe.robots.kinematics import differential_step, pose_error, solve_pose_anywhere
+from troupe.robots.kinematics import differential_step, pose_error, solve_pose, solve_pose_anywhere
 from troupe.robots.robot import Robot
 from troupe.robots.trajectory import PEAK, durations_s, share_of_way
 
@@ -21,7 +21,7 @@ LATE_NS = 2 * NANOSECONDS["s"]
 STRAYED = (0.01, 0.05)
 """How far from its line a tool may be commanded before the motion is given up, m and rad."""
 
-NEAR_LIMIT_RAD = 1e-3
+NEAR_LIMIT_RAD = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,9 @@ class CartesianController(Controller[MoveToPoseGoal]):
             message = f"posture: shape {posture.shape} where {low.shape} is wanted"
             raise GoalError(ErrorCode.INVALID_GOAL, message)
         here = self.command[i]
-        angles, reached = solve_pose_anywhere(self.robot, pose, here, posture=posture)
+        angles, reached = solve_pose(self.robot, pose[None], here, posture=posture)
+        if not reached[0]:
+            angles, reached = solve_pose_anywhere(self.robot, pose, here, posture=posture)
         if not reached[0]:
             raise GoalError(ErrorCode.NO_IK_SOLUTION, _nearest(self.robot, angles, pose))
         self.start[i], self.end[i], self.posture[i] = here, angles[0], posture
