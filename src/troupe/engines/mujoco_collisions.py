@@ -52,13 +52,16 @@ class CollisionChecker:
             if name not in bodies:
                 raise unknown("body", name, filter(None, bodies), "ignore")
         first = int(model.body_rootid[model.site_bodyid[model.site("tool").id]])
-        is_robot = model.body_rootid[model.geom_bodyid] == first
+        self._is_robot = is_robot = model.body_rootid[model.geom_bodyid] == first
         collides = (model.geom_contype | model.geom_conaffinity) != 0
         collides &= ~np.isin(model.geom_bodyid, [bodies[name] for name in ignore])
         # so no pair is left without the robot, and any contact tells
         model.geom_contype[:] = is_robot & collides
         model.geom_conaffinity[:] = collides
         model.geom_margin[:] = np.where(is_robot, 0.0, clearance_m)
+        # by which MuJoCo looks for pairs at all
+        model.body_margin[:] = 0.0
+        np.maximum.at(model.body_margin, model.geom_bodyid, model.geom_margin)
         self._model = model
         address = int(model.joint(robot.joint_names[0]).qposadr[0])
         self._joints = slice(address, address + len(robot.joints))
@@ -84,7 +87,7 @@ class CollisionChecker:
         return free
 
     def touching(self, joint_position: Array) -> list[tuple[str, str, float]]:
-        """Return the pairs of geoms that touch, by name, and their distances, m, nearest first.
+        """Return what of the robot touches what, by name, and distances, m, the least first.
 
         Args:
             joint_position: (dof,), rad.
@@ -92,10 +95,10 @@ class CollisionChecker:
         self._data.qpos[self._joints] = joint_position
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_collision(self._model, self._data)
-        pairs = [
-            (self._name(contact.geom[0]), self._name(contact.geom[1]), float(contact.dist))
-            for contact in self._data.contact
-        ]
+        pairs = []
+        for contact in self._data.contact:
+            one, other = sorted(contact.geom.tolist(), key=lambda geom: not self._is_robot[geom])
+            pairs.append((self._name(one), self._name(other), float(contact.dist)))
         return sorted(pairs, key=lambda pair: pair[2])
 
     def _name(self, geom: int) -> str:

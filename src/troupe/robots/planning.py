@@ -172,17 +172,19 @@ def _check(robot: Robot, joints: Array, is_valid: IsValid, name: str) -> npt.NDA
     """Return which joint positions may be taken, at least one."""
     valid = is_valid(joints)
     if not valid.any():
-        what = f"{name}: '{robot.name}' may not be there"
-        pairs: Sequence[tuple[str, str, float]] = ()
-        if isinstance(is_valid, NamesContacts):
-            pairs = is_valid.touching(joints[0])
-        for one, other, distance in pairs[:1]:
-            how = f"touches '{other}', {-distance * 1e3:.3g} mm deep"
-            if distance > 0:
-                how = f"is {distance * 1e3:.3g} mm from '{other}', which is too near"
-            what = f"{name}: '{one}' {how}"
-        raise PlanningError(what)
+        raise PlanningError(f"{name}: {_why(robot, joints, is_valid)}")
     return valid
+
+
+def _why(robot: Robot, joints: Array, is_valid: IsValid) -> str:
+    """Say what the joint position touches that is nearest to touching nothing."""
+    if not isinstance(is_valid, NamesContacts):
+        return f"'{robot.name}' may not be there"
+    worst = [min(is_valid.touching(j), key=lambda pair: pair[2]) for j in joints]
+    one, other, distance = max(worst, key=lambda pair: pair[2])
+    if distance > 0:
+        return f"'{one}' is {distance * 1e3:.3g} mm from '{other}', which is too near"
+    return f"'{one}' touches '{other}', {-distance * 1e3:.3g} mm deep"
 
 
 def _between(begin: Array, end: Array, resolution_rad: float) -> Array:
