@@ -34,10 +34,13 @@ def run(controller: CartesianController, seconds: float, position=None) -> np.nd
     """Let perfect arms, or ones that stay somewhere, do what they are told; all commands."""
     commands = []
     command = controller.command.copy() if position is None else position
+    begin_ns = int(controller.now_ns[0])
     for k in range(int(seconds * 50)):
-        command = controller.update(k * STEP, command, np.zeros_like(command))
+        command = controller.update(begin_ns + k * STEP, command, np.zeros_like(command))
         commands.append(command)
         command = command if position is None else position
+        if not controller.is_active.any():
+            break
     return np.array(commands)
 
 
@@ -62,7 +65,7 @@ def test_poses_are_reached_within_the_limits(path) -> None:
 
 def test_on_a_line_the_tool_goes_straight_turns_evenly_and_keeps_its_speed() -> None:
     controller = starting(1)
-    controller.send(MoveToPoseGoal(POSES[1], speed=0.2))
+    controller.send(MoveToPoseGoal(POSES[1], speed=0.4))
     tools = ROBOT.tool_pose(run(controller, 5)[:, 0])
     way = POSES[1][:3, 3] - THERE[:3, 3]
     length = np.linalg.norm(way)
@@ -71,7 +74,7 @@ def test_on_a_line_the_tool_goes_straight_turns_evenly_and_keeps_its_speed() -> 
     assert np.linalg.norm(gone - share[:, None] * way, axis=1).max() < 5e-4
     turn = Rotation.from_matrix(tools[:, :3, :3] @ THERE[:3, :3].T).as_rotvec()
     np.testing.assert_allclose(turn, np.outer(share, [0.3, 0, 0]), atol=5e-3)
-    assert np.linalg.norm(np.diff(gone, axis=0), axis=1).max() / 0.02 < 0.2 * 1.01
+    assert np.linalg.norm(np.diff(gone, axis=0), axis=1).max() / 0.02 < 0.4 * 1.01
 
 
 def test_what_a_pose_leaves_free_goes_towards_the_posture() -> None:
@@ -80,7 +83,7 @@ def test_what_a_pose_leaves_free_goes_towards_the_posture() -> None:
     leaning[2] = 1.0
     controller = starting(2)
     controller.send([MoveToPoseGoal(POSES[0]), MoveToPoseGoal(POSES[0], posture=leaning)])
-    last = run(controller, 6)[-1]
+    last = run(controller, 5)[-1]
     assert last[1, 2] > last[0, 2] + 0.2
     np.testing.assert_allclose(ROBOT.tool_pose(last), POSES[:1] * 2, atol=2e-3)
 
@@ -101,7 +104,7 @@ def test_a_line_that_leads_where_the_tool_cannot_be_is_given_up() -> None:
     goal[:3, :3] = Rotation.from_euler("z", 2.6).as_matrix()
     goal = goal @ THERE
     controller = starting(2)
-    line, around = MoveToPoseGoal(goal), MoveToPoseGoal(goal, path="joints")
+    line, around = MoveToPoseGoal(goal, speed=1.0), MoveToPoseGoal(goal, path="joints")
     assert all(controller.send([line, around]))
     run(controller, 10)
     assert controller.status.tolist() == [GoalStatus.ABORTED, GoalStatus.SUCCEEDED]
@@ -122,12 +125,12 @@ def test_an_arm_that_does_not_follow_is_given_up_in_time() -> None:
 def test_a_controller_goes_on_from_a_snapshot_bit_for_bit() -> None:
     controller = starting(1)
     controller.send(MoveToPoseGoal(POSES[2]))
-    run(controller, 1)
+    run(controller, 0.3)
     kept = controller.snapshot()
-    first = run(controller, 2)
+    first = run(controller, 0.5)
     again = starting(1)
     again.restore(kept)
-    np.testing.assert_array_equal(run(again, 2), first)
+    np.testing.assert_array_equal(run(again, 0.5), first)
 
 
 @pytest.mark.parametrize(
@@ -148,18 +151,19 @@ def test_goals_that_make_no_sense_are_refused(goal: MoveToPoseGoal, message: str
 
 def test_mink_gets_to_the_same_poses() -> None:
     model = mujoco.MjModel.from_xml_path(str(ROBOT.model_path))
-    ours = starting(len(POSES))
-    ours.send([MoveToPoseGoal(pose) for pose in POSES])
+    poses = POSES[1:3]
+    ours = starting(len(poses))
+    ours.send([MoveToPoseGoal(pose, path="joints") for pose in poses])
     last = run(ours, 5)[-1]
     speeds = dict(zip(NAMES, ROBOT.velocity_limits, strict=True))
     limits = [mink.ConfigurationLimit(model), mink.VelocityLimit(model, speeds)]
-    for i, pose in enumerate(POSES):
+    for i, pose in enumerate(poses):
         configuration = mink.Configuration(model, model.key("home").qpos)
         tool = mink.FrameTask("tool", "site", position_cost=1.0, orientation_cost=1.0)
         tool.set_target(mink.SE3.from_matrix(pose))
         posture = mink.PostureTask(model, cost=1e-4)
         posture.set_target_from_configuration(configuration)
-        for _ in range(150):
+        for _ in range(100):
             step = mink.solve_ik(configuration, [tool, posture], 0.02, "daqp", limits=limits)
             configuration.integrate_inplace(step, 0.02)
         theirs = configuration.get_transform_frame_to_world("tool", "site").as_matrix()

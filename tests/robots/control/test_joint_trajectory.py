@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from troupe.core.errors import UserError
 from troupe.robots.control import (
     ErrorCode,
     FollowJointTrajectoryGoal,
@@ -295,3 +296,12 @@ def test_of_a_trajectory_that_began_earlier_the_rest_is_followed() -> None:
     commands = follow(made, 5 * SECOND, 7 * SECOND)[:, 0]
     np.testing.assert_allclose(commands[25], (HOME + AWAY) / 2)
     np.testing.assert_allclose(commands[50], AWAY)
+
+
+def test_goals_for_arms_that_there_are_not_are_told() -> None:
+    made = controller(2)
+    with pytest.raises(UserError, match="goals: 1 where 2 instances want one each"):
+        made.send([goal(AWAY)])
+    with pytest.raises(UserError, match="instances: there is no 2; valid: 0 to 1"):
+        made.send(goal(AWAY), [0, 2])
+    assert made.status.tolist() == [GoalStatus.UNKNOWN] * 2

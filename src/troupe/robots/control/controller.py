@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from troupe.core.arrays import Array, Ids, as_indices
+from troupe.core.errors import UserError
 from troupe.core.time import NANOSECONDS
 from troupe.robots.control.results import ErrorCode, GoalError, GoalStatus, Result
 
@@ -58,7 +59,7 @@ class Controller(ABC, Generic[Goal]):
             position: (K, ...).
             instances: ids; default: all.
         """
-        ids = as_indices(instances, self.num_instances)
+        ids = self._ids(instances)
         self.status[ids], self.error_code[ids] = GoalStatus.UNKNOWN, ErrorCode.SUCCESSFUL
         self.is_new[ids], self.now_ns[ids] = True, 0
         self._found(ids, np.asarray(position, np.float64))
@@ -73,9 +74,14 @@ class Controller(ABC, Generic[Goal]):
 
         Returns:
             One result an instance: SUCCESSFUL where its goal was accepted.
+
+        Raises:
+            UserError: if there are not as many goals as instances, or no such instance.
         """
-        ids = as_indices(instances, self.num_instances)
+        ids = self._ids(instances)
         each = goals if isinstance(goals, Sequence) else [goals] * len(ids)
+        if len(each) != len(ids):
+            raise UserError(f"goals: {len(each)} where {len(ids)} instances want one each.")
         results = []
         for i, goal in zip(ids.tolist(), each, strict=True):
             try:
@@ -89,7 +95,7 @@ class Controller(ABC, Generic[Goal]):
 
     def cancel(self, instances: Ids | None = None) -> None:
         """End the goals of instances, which then hold where they are."""
-        ids = as_indices(instances, self.num_instances)
+        ids = self._ids(instances)
         ids = ids[self.is_active[ids]]
         self.status[ids] = GoalStatus.CANCELED
         self._stay(ids)
@@ -118,6 +124,15 @@ class Controller(ABC, Generic[Goal]):
         rows: Any = slice(None) if instances is None else instances
         for name in (*self.COMMON, *self.STATE):
             getattr(self, name)[rows] = snapshot[name][rows]
+
+    def _ids(self, instances: Ids | None) -> Ids:
+        """Return ids of instances, all for None."""
+        ids = np.asarray(as_indices(instances, self.num_instances), np.int64)
+        wrong = ids[(ids < 0) | (ids >= self.num_instances)]
+        if len(wrong):
+            last = self.num_instances - 1
+            raise UserError(f"instances: there is no {wrong[0]}; valid: 0 to {last}.")
+        return ids
 
     def _tick(self, now_ns: int | Times) -> Array:
         """Take the time, and return how much has passed since the last update, (N,), s."""
