@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,8 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from troupe.core.arrays import Array, Ids
 from troupe.core.time import NANOSECONDS
-from troupe.robots.control.controller import Controller, Times
-from troupe.robots.control.results import ErrorCode, GoalError, GoalStatus
+from troupe.robots.control.controller import NEVER_NS, Controller, Times
+from troupe.robots.control.results import ErrorCode, GoalError, GoalStatus, Result
 from troupe.robots.kinematics import differential_step, pose_error, solve_pose, solve_pose_anywhere
 from troupe.robots.robot import Robot
 from troupe.robots.trajectory import PEAK, durations_s, share_of_way
@@ -35,7 +36,7 @@ class MoveToPoseGoal:
         turning_speed: the same, rad/s; the joints' limits hold in any case.
         position_tolerance_m: how near counts as there.
         orientation_tolerance_rad: the same.
-        goal_time_tolerance_ns: how late the tool may be there.
+        goal_time_tolerance_ns: how late the tool may be there; -1 for any time.
         posture: angles towards which what the pose leaves free moves, (dof,), rad; default: the
             middle of the joints' ranges.
     """
@@ -95,6 +96,8 @@ class CartesianController(Controller[MoveToPoseGoal]):
         self.duration_s, self.spent_s = np.zeros((2, n))
         self.over_ns, self.late_ns = np.zeros((2, n), np.int64)
         self.tolerance, self.error = np.zeros((2, n, 2))
+        # only while goals are being accepted
+        self._wanted, self._towards = np.zeros((n, 4, 4)), np.zeros((n, dof))
         self.hold(joint_position)
 
     def update(self, now_ns: int | Times, *measured: Array) -> Array:
@@ -113,6 +116,25 @@ class CartesianController(Controller[MoveToPoseGoal]):
         leading: Array = np.clip(self.command + self._lead_s * self.speed, low, high)
         return leading
 
+    def _accept_all(self, ids: Ids, goals: Sequence[MoveToPoseGoal]) -> list[Result]:
+        """Note what is wanted one by one, and solve all poses together."""
+        results = super()._accept_all(ids, goals)
+        noted = [k for k, result in enumerate(results) if result]
+        solving = ids[noted]
+        poses, postures, here = self._wanted[solving], self._towards[solving], self.command[solving]
+        angles, reached = solve_pose(self.robot, poses, here, posture=postures)
+        for n in np.flatnonzero(~reached):
+            found, is_there = solve_pose_anywhere(
+                self.robot, poses[n], here[n], posture=postures[n]
+            )
+            angles[n], reached[n] = found[0], is_there[0]
+            if not is_there[0]:
+                why = _nearest(self.robot, found, poses[n])
+                results[noted[n]] = Result(ErrorCode.NO_IK_SOLUTION, why)
+        rows = np.array(noted, np.int64)[reached]
+        self._begin(ids[rows], [goals[k] for k in rows.tolist()], angles[reached])
+        return results
+
     def _accept(self, i: int, goal: MoveToPoseGoal) -> None:
         pose = _checked_pose(goal.pose)
         for name in ("speed", "turning_speed", "position_tolerance_m", "orientation_tolerance_rad"):
@@ -122,30 +144,32 @@ class CartesianController(Controller[MoveToPoseGoal]):
         if goal.path not in ("line", "joints"):
             message = f"path: '{goal.path}' is neither 'line' nor 'joints'"
             raise GoalError(ErrorCode.INVALID_GOAL, message)
+        if goal.goal_time_tolerance_ns < -1:
+            message = f"goal_time_tolerance_ns: {goal.goal_time_tolerance_ns} is negative"
+            raise GoalError(ErrorCode.INVALID_GOAL, message)
         low, high = self.robot.position_limits
         posture = (low + high) / 2 if goal.posture is None else np.asarray(goal.posture, np.float64)
         if posture.shape != low.shape:
             message = f"posture: shape {posture.shape} where {low.shape} is wanted"
             raise GoalError(ErrorCode.INVALID_GOAL, message)
-        here = self.command[i]
-        angles, reached = solve_pose(self.robot, pose[None], here, posture=posture)
-        if not reached[0]:
-            angles, reached = solve_pose_anywhere(self.robot, pose, here, posture=posture)
-        if not reached[0]:
-            raise GoalError(ErrorCode.NO_IK_SOLUTION, _nearest(self.robot, angles, pose))
-        self.start[i], self.end[i], self.posture[i] = here, angles[0], posture
-        self.begin[i], self.goal[i] = self.robot.tool_pose(here), pose
-        self.is_line[i] = goal.path == "line"
-        if self.is_line[i]:
-            away = pose_error(self.begin[i][None], pose[None])[0]
-            distance, turn = np.linalg.norm(away[:3]), np.linalg.norm(away[3:])
-            self.duration_s[i] = PEAK * max(distance / goal.speed, turn / goal.turning_speed)
-        else:
-            ways = np.stack([here, angles[0]])[None]
-            self.duration_s[i] = durations_s(ways, self.robot.velocity_limits)[0, 0]
-        self.spent_s[i], self.over_ns[i] = 0.0, 0
-        self.tolerance[i] = goal.position_tolerance_m, goal.orientation_tolerance_rad
-        self.late_ns[i] = goal.goal_time_tolerance_ns
+        self._wanted[i], self._towards[i] = pose, posture
+
+    def _begin(self, ids: Ids, goals: Sequence[MoveToPoseGoal], angles: Array) -> None:
+        """Begin the ways of arms to poses that they attain with some joint angles."""
+        here = self.command[ids]
+        self.start[ids], self.end[ids], self.posture[ids] = here, angles, self._towards[ids]
+        self.begin[ids], self.goal[ids] = self.robot.tool_pose(here), self._wanted[ids]
+        self.is_line[ids] = [goal.path == "line" for goal in goals]
+        speeds = np.array([(goal.speed, goal.turning_speed) for goal in goals]).reshape(-1, 2)
+        on_line = PEAK * (_apart(self.begin[ids], self.goal[ids]) / speeds).max(axis=1)
+        ways = np.stack([here, angles], axis=1)
+        direct = durations_s(ways, self.robot.velocity_limits)[:, 0]
+        self.duration_s[ids] = np.where(self.is_line[ids], on_line, direct)
+        self.spent_s[ids], self.over_ns[ids] = 0.0, 0
+        for i, goal in zip(ids.tolist(), goals, strict=True):
+            self.tolerance[i] = goal.position_tolerance_m, goal.orientation_tolerance_rad
+            late_ns = goal.goal_time_tolerance_ns
+            self.late_ns[i] = late_ns if late_ns >= 0 else NEVER_NS
 
     def _move(self, passed_s: Array) -> None:
         """Take a step on the way of each arm that has one."""
@@ -164,7 +188,8 @@ class CartesianController(Controller[MoveToPoseGoal]):
         share = np.where(line, share, 1.0)
         self.spent_s[moving] += share * (spent - self.spent_s[moving])
         self.command[moving] = after
-        self.speed[moving] = (after - before) / np.maximum(passed, 1e-9)[:, None]
+        took_s = np.where(passed > 0, passed, np.inf)
+        self.speed[moving] = (after - before) / took_s[:, None]
         # a step that was shortened is no straying: the tool waits for its joints
         whole = moving[line & (share == 1.0)]
         apart = _apart(self.robot.tool_pose(self.command[whole]), desired[line & (share == 1.0)])

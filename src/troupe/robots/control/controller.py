@@ -17,6 +17,8 @@ from troupe.robots.control.results import ErrorCode, GoalError, GoalStatus, Resu
 Goal = TypeVar("Goal")
 Times = npt.NDArray[np.int64]
 
+NEVER_NS = int(np.iinfo(np.int64).max)
+
 
 class Controller(ABC, Generic[Goal]):
     """Pursues one goal for each of N instances, and holds where there is none.
@@ -82,15 +84,10 @@ class Controller(ABC, Generic[Goal]):
         each = goals if isinstance(goals, Sequence) else [goals] * len(ids)
         if len(each) != len(ids):
             raise UserError(f"goals: {len(each)} where {len(ids)} instances want one each.")
-        results = []
-        for i, goal in zip(ids.tolist(), each, strict=True):
-            try:
-                self._accept(i, goal)
-            except GoalError as error:
-                results.append(error.result)
-            else:
-                self.status[i], self.error_code[i] = GoalStatus.EXECUTING, ErrorCode.SUCCESSFUL
-                results.append(Result())
+        results = self._accept_all(ids, each)
+        accepted = ids[np.array([bool(result) for result in results], np.bool_)]
+        self.status[accepted] = GoalStatus.EXECUTING
+        self.error_code[accepted] = ErrorCode.SUCCESSFUL
         return results
 
     def cancel(self, instances: Ids | None = None) -> None:
@@ -146,6 +143,18 @@ class Controller(ABC, Generic[Goal]):
         """Abort the goals of instances, which then hold where they are."""
         self.status[ids], self.error_code[ids] = GoalStatus.ABORTED, code
         self._stay(ids)
+
+    def _accept_all(self, ids: Ids, goals: Sequence[Goal]) -> list[Result]:
+        """Take goals up one by one, unless that can be done for all at once."""
+        results = []
+        for i, goal in zip(ids.tolist(), goals, strict=True):
+            try:
+                self._accept(i, goal)
+            except GoalError as error:
+                results.append(error.result)
+            else:
+                results.append(Result())
+        return results
 
     @abstractmethod
     def _accept(self, i: int, goal: Goal) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from troupe.core.arrays import Array, Ids
 from troupe.core.time import NANOSECONDS
-from troupe.robots.control.controller import Controller, Times
+from troupe.robots.control.controller import NEVER_NS, Controller, Times
 from troupe.robots.control.results import ErrorCode, GoalError, GoalStatus
 from troupe.robots.control.splines import NUM_COEFFICIENTS, evaluate
 from troupe.robots.control.tolerances import (
@@ -31,8 +31,6 @@ from troupe.robots.control.trajectory import (
     segments,
 )
 from troupe.robots.robot import Robot
-
-NEVER_NS = np.iinfo(np.int64).max
 
 ALLOWED_START_RAD = 0.01
 """How far from the arm a trajectory may begin whose first waypoint is at time 0."""
