@@ -143,6 +143,10 @@ def test_ends_that_cannot_be_are_told_with_what_touches(engine, right, left) -> 
         plan_path(ROBOT, right, left, checker, max_iterations=1)
     with pytest.raises(UserError, match=r"start: shape \(3,\) where \(7,\) is wanted"):
         plan_path(ROBOT, right[:3], left, checker)
+    with pytest.raises(UserError, match="the upper left of the pose is no rotation matrix"):
+        plan_path(ROBOT, right, np.ones((4, 4)), checker)
+    with pytest.raises(UserError, match="resolution_rad: 0 is not greater than 0"):
+        plan_path(ROBOT, right, left, checker, resolution_rad=0)
 
 
 def test_without_ompl_its_extra_is_named(monkeypatch, right) -> None:

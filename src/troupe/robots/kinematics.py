@@ -175,6 +175,13 @@ def differential_step(
     return np.clip(joint_position + share[:, None] * step, low, high), share
 
 
+def is_frame(matrix: Array) -> bool:
+    """Whether a (4, 4) matrix is finite and has a rotation in its upper left."""
+    turn = matrix[:3, :3]
+    is_rotation = np.allclose(turn @ turn.T, np.eye(3), atol=1e-6) and np.linalg.det(turn) > 0
+    return bool(is_rotation and np.isfinite(matrix).all())
+
+
 def pose_error(present: Array, desired: Array) -> Array:
     """Return position errors, m, and rotation vectors, rad, from present to desired, (N, 6)."""
     turn = desired[:, :3, :3] @ np.swapaxes(present[:, :3, :3], 1, 2)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from troupe.core.arrays import Array
 from troupe.core.errors import PlanningError, UserError
-from troupe.robots.kinematics import solve_pose_anywhere
+from troupe.robots.kinematics import is_frame, solve_pose_anywhere
 from troupe.robots.robot import Robot
 
 MAX_ITERATIONS = 5000
@@ -70,11 +70,13 @@ def plan_path(
         (P, dof), rad, from start to goal, P >= 2.
 
     Raises:
-        UserError: if OMPL is not installed or an argument has the wrong shape.
+        UserError: if OMPL is not installed or an argument makes no sense.
         PlanningError: if start or goal are out of reach or limits or touch something, or no way was
             found.
     """
     base, geometric, util = _ompl()
+    if not resolution_rad > 0:
+        raise UserError(f"resolution_rad: {resolution_rad!r} is not greater than 0.")
     start = _joints(robot, start, "start")
     _check(robot, start[None], is_valid, "start")
     goals = _goals(robot, start, np.asarray(goal, np.float64), is_valid, seed)
@@ -156,6 +158,8 @@ def _goals(robot: Robot, start: Array, goal: Array, is_valid: IsValid, seed: int
     if goal.shape != (4, 4):
         goals = _joints(robot, goal, "goal")[None]
     else:
+        if not is_frame(goal):
+            raise UserError("goal: the upper left of the pose is no rotation matrix.")
         angles, reached = solve_pose_anywhere(
             robot, goal, start, restarts=GOAL_CANDIDATES, seed=seed
         )

@@ -107,6 +107,10 @@ TOO_WIDE = (
         ({"meshes": []}, "task.objects: 'meshes' wants some in the scene; set engines.arm.scene.m"),
         ({"meshes": "[nowhere]"}, "engines.arm.scene.meshes.0: there is no file or folder 'nowher"),
         ({"objects": "mesh"}, "task.objects"),
+        (
+            {"more": ["engines.arm.scene.mesh_scal=2"]},
+            "engines.arm.scene: unknown key 'mesh_scal'. Did you mean 'mesh_scale'? Valid: mesh_s",
+        ),
     ],
 )
 def test_meshes_that_do_not_fit_are_refused(settings, message: str) -> None:

@@ -14,7 +14,13 @@ from troupe.core.arrays import Array, Ids
 from troupe.core.time import NANOSECONDS
 from troupe.robots.control.controller import NEVER_NS, Controller, Times
 from troupe.robots.control.results import ErrorCode, GoalError, GoalStatus, Result
-from troupe.robots.kinematics import differential_step, pose_error, solve_pose, solve_pose_anywhere
+from troupe.robots.kinematics import (
+    differential_step,
+    is_frame,
+    pose_error,
+    solve_pose,
+    solve_pose_anywhere,
+)
 from troupe.robots.robot import Robot
 from troupe.robots.trajectory import PEAK, durations_s, share_of_way
 
@@ -232,9 +238,7 @@ def _checked_pose(pose: npt.ArrayLike) -> Array:
     if matrix.shape != (4, 4):
         message = f"pose: shape {matrix.shape} where (4, 4) is wanted"
         raise GoalError(ErrorCode.INVALID_GOAL, message)
-    turn = matrix[:3, :3]
-    is_rotation = np.allclose(turn @ turn.T, np.eye(3), atol=1e-6) and np.linalg.det(turn) > 0
-    if not is_rotation or not np.isfinite(matrix).all():
+    if not is_frame(matrix):
         raise GoalError(ErrorCode.INVALID_GOAL, "pose: its upper left is no rotation matrix")
     return matrix
 
