@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from troupe.core.errors import UserError
 from troupe.core.settings import Duration, nanoseconds
 from troupe.robots import Robot
 from troupe.tasks.base import TaskSettings
-from troupe.tasks.grasp.objects import MAKERS, Kind, Split, numbers_of, thing
+from troupe.tasks.grasp.objects import MAKERS, Kind, Split, Thing, numbers_of, thing
 from troupe.tasks.grasp.task import GraspTask
 from troupe.tasks.robot import robot_of
 
@@ -34,8 +34,8 @@ class GraspSettings(TaskSettings):
         image: a camera's pack, ``overhead.depth``, that is observed instead of joints and tool;
             it is of the moment in which the attempt is chosen.
         objects: which part of the catalog of 1000 is shown: ``train`` (0 to 899), ``test`` or
-            ``all``.
-        kinds: of shape; default: all.
+            ``all``; ``meshes`` are those of the scene, and a list joins several.
+        kinds: of shape, of what is of the catalog; default: all.
         count: least and greatest number of things in the tray.
         mass_scale: range of a factor on each thing's mass, drawn log-uniformly.
         friction: range of the things' coefficient of friction.
@@ -58,7 +58,7 @@ class GraspSettings(TaskSettings):
     episode: Duration = nanoseconds(10_000_000_000)
     engine: str | None = None
     image: str | None = None
-    objects: Split = "train"
+    objects: Split | Annotated[tuple[Split, ...], Field(min_length=1)] = "train"
     kinds: tuple[Kind, ...] = tuple(MAKERS)
     count: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (4, 6)
     mass_scale: tuple[Positive, Positive] = (0.7, 1.4)
@@ -114,6 +114,17 @@ class GraspSettings(TaskSettings):
         low, high = np.array([self.x_m, self.y_m, self.height_m, self.yaw_rad]).T
         return low, high
 
-    def numbers(self) -> tuple[int, ...]:
-        """Return the numbers of the things that are shown, in the catalog."""
-        return tuple(n for n in numbers_of(self.objects) if thing(n).kind in self.kinds)
+    def splits(self) -> tuple[Split, ...]:
+        """Return the parts of the catalog that are shown."""
+        return (self.objects,) if isinstance(self.objects, str) else self.objects
+
+    def things(self, meshes: Sequence[Thing]) -> tuple[Thing, ...]:
+        """Return what is shown.
+
+        Args:
+            meshes: those of the scene.
+        """
+        numbers = [n for split in self.splits() for n in numbers_of(split)]
+        catalog = (thing(n) for n in dict.fromkeys(numbers))
+        own = meshes if "meshes" in self.splits() else ()
+        return (*(t for t in catalog if t.kind in self.kinds), *own)

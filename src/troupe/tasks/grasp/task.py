@@ -18,9 +18,8 @@ from troupe.robots.tray import TRAY
 from troupe.tasks.base import Bools, Task
 from troupe.tasks.control import clip
 from troupe.tasks.grasp.attempt import CLOSED, CLOSES, NUM_WAYPOINTS, UP, plan, pointing_down
-from troupe.tasks.grasp.objects import thing
 from troupe.tasks.grasp.placing import place
-from troupe.tasks.grasp.things import Drawn, ThingPacks
+from troupe.tasks.grasp.things import Drawn, ThingPacks, scene_meshes
 
 if TYPE_CHECKING:
     from troupe.tasks.grasp.settings import GraspSettings
@@ -46,7 +45,6 @@ class GraspTask(Task):
             UserError: if the world lacks a datapack of the robot's or the scene's.
         """
         self._settings, self._robot = settings, robot
-        self._numbers = settings.numbers()
         start_rad = settings.start_rad
         self._start: Array = robot.home if start_rad is None else np.array(start_rad)
         self._step_s = step_ns / NANOSECONDS["s"]
@@ -59,6 +57,11 @@ class GraspTask(Task):
             world.output(pack)
         self._command, self._fingers = f"{engine}.joint_target", f"{engine}.gripper_target"
         self._open_m = float(world.input(self._fingers).high)
+        meshes = (
+            scene_meshes(engine, world, 2 * self._open_m) if "meshes" in settings.splits() else ()
+        )
+        self._shown = settings.things(meshes)
+        self._kinds = {thing.number: thing.kind for thing in self._shown}
         self._low, self._high = settings.action_range()
         n, k, dof = world.num_instances, self._things.places, len(robot.joints)
         world.arrays |= {
@@ -174,7 +177,7 @@ class GraspTask(Task):
         here = numbers >= 0
         return {
             "objects": numbers[here].tolist(),
-            "kinds": ",".join(thing(int(n)).kind for n in numbers[here]),
+            "kinds": ",".join(self._kinds[int(n)] for n in numbers[here]),
             "mass_kg": arrays["grasp_mass"][instance][here].tolist(),
             "friction": arrays["grasp_friction"][instance][here].tolist(),
         }
@@ -193,8 +196,8 @@ class GraspTask(Task):
         """Draw what is in a tray."""
         settings = self._settings
         number = int(rng.integers(settings.count[0], settings.count[1], endpoint=True))
-        chosen = rng.choice(len(self._numbers), number)
-        things = [thing(self._numbers[i]) for i in chosen]
+        chosen = rng.choice(len(self._shown), number)
+        things = [self._shown[i] for i in chosen]
         poses = place([thing.solid for thing in things], TRAY, rng)
         least, most = np.log(settings.mass_scale)
         scale = np.exp(rng.uniform(least, most, number))
