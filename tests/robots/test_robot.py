@@ -52,6 +52,34 @@ def test_actuators_keep_the_published_effort(robot: Robot, effort: list[float]) 
     np.testing.assert_allclose(limits[:, 0], np.negative(effort))
 
 
+def test_servos_have_the_gains_of_the_model() -> None:
+    assert IIWA.servo is not None
+    model = mujoco.MjModel.from_xml_path(str(IIWA.model_path))
+    np.testing.assert_allclose(IIWA.servo.stiffness, model.actuator_gainprm[:7, 0])
+    np.testing.assert_allclose(IIWA.servo.damping, -model.actuator_biasprm[:7, 2])
+
+
+@pytest.mark.parametrize("robot", [SCARA, MARA, IIWA], ids=["scara", "mara", "iiwa"])
+def test_no_joint_chatters_when_its_target_jumps_at_each_step_of_control(robot: Robot) -> None:
+    model = mujoco.MjModel.from_xml_path(str(robot.model_path))
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, 0)
+    dof, low, high = len(robot.joints), *robot.position_limits
+    target = robot.home.copy()
+    velocities = []
+    for _ in range(20):
+        # 48 ms at half the greatest speed
+        target = np.clip(target + 0.024 * np.minimum(robot.velocity_limits, 2.0), low, high)
+        data.ctrl[:dof] = target
+        for _ in range(round(0.048 / model.opt.timestep)):
+            mujoco.mj_step(model, data)
+            velocities.append(data.qvel[:dof].copy())
+    # a joint is pushed the other way once a step of control, not at each step of the physics
+    changes = np.diff(velocities, axis=0)
+    turned = (changes[1:] * changes[:-1] < 0) & (np.abs(changes[1:]) > 0.1)
+    assert turned.mean(axis=0).max() < 0.1
+
+
 @ROBOTS
 def test_forward_kinematics_agree_with_mujoco(robot: Robot) -> None:
     model = mujoco.MjModel.from_xml_path(str(robot.model_path))

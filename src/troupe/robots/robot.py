@@ -50,14 +50,16 @@ class Servo:
 
     @classmethod
     def from_mjcf(cls, root: ET.Element, names: Sequence[str]) -> Servo | None:
-        """Read the gains that all position actuators share; None if they have none in common."""
+        """Read the gains of the position actuators; None if no default states them."""
         default = root.find("default/position")
         if default is None or not {"kp", "kv"} <= default.attrib.keys():
             return None
-        own = [_find(root, f"actuator/position[@name='{name}']") for name in names]
-        limit = np.array([_numbers(actuator, "forcerange")[1] for actuator in own])
-        kp, kv = float(default.attrib["kp"]), float(default.attrib["kv"])
-        return cls(np.full(len(names), kp), np.full(len(names), kv), limit)
+        actuators = [_find(root, f"actuator/position[@name='{name}']") for name in names]
+        kp, kv = (
+            np.array([float(a.get(gain, default.attrib[gain])) for a in actuators])
+            for gain in ("kp", "kv")
+        )
+        return cls(kp, kv, np.array([_numbers(a, "forcerange")[1] for a in actuators]))
 
     @property
     def lag_s(self) -> Array:
