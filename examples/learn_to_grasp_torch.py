@@ -8,7 +8,7 @@ would close, turned with it. It is trained on stored attempts, and then chooses 
 random places in the trays of a fleet, which are full of things that it has never seen. What it has
 learned is written to grasper.safetensors, with which it collects, too:
 
-    troupe collect iiwa-grasp --set task.image=overhead.depth --episodes 2000 --store grasps \\
+    troupe collect iiwa-grasp --set task.image=overhead.depth --episodes 4000 --store grasps
         --policy examples/learn_to_grasp_torch.py:Grasper
 """
 
@@ -31,6 +31,7 @@ SEEN = ["task.image=overhead.depth", "task.objects=test", "collect.images=[]"]
 SEEN += ["engines.arm.cameras.overhead.modalities=[depth]"]
 LEARNED = Path("grasper.safetensors")
 CANDIDATES = 256
+torch.set_num_threads(1)  # so small a network is fastest on one core
 
 
 class Network(nn.Module):
@@ -72,11 +73,11 @@ class Grasper:
         return PolicyStep(action[np.arange(len(action)), best], np.zeros(len(action), np.float32))
 
 
-def train(url: str, epochs: int = 30, workers: int = 2) -> Network:
+def train(url: str, epochs: int = 30, batch_size: int = 256, workers: int = 2) -> Network:
     """Return a network that tells which of a store's attempts succeed."""
     torch.manual_seed(0)
     view = GraspView.of(load_experiment("iiwa-grasp"))
-    dataset = troupe.open_store(url).torch_dataset(COLUMNS, 256, seed=0)
+    dataset = troupe.open_store(url).torch_dataset(COLUMNS, batch_size, seed=0)
     options = {"multiprocessing_context": "spawn", "persistent_workers": True}
     loader = DataLoader(dataset, batch_size=None, num_workers=workers, **options if workers else {})
     network = Network()
@@ -87,12 +88,12 @@ def train(url: str, epochs: int = 30, workers: int = 2) -> Network:
         losses, successes = [], []
         for batch in loader:
             # an item is the image in which an attempt was chosen, with what was chosen
-            depth, grasp = batch["image.overhead.depth"].numpy(), view.grasps(batch["step.action"])
-            patch = torch.from_numpy(view.patches(depth, grasp.numpy()[:, None])[:, 0])
+            depth, grasp = batch[COLUMNS[0]].numpy(), view.grasps(batch[COLUMNS[1]].numpy())
+            patch = torch.from_numpy(view.patches(depth, grasp[:, None])[:, 0])
             # the hand is the same from both sides, and in a mirror
             patch = patch.flip([axis for axis in (1, 2) if torch.rand(()) < 0.5])
-            success = batch["about.success"].float()
-            predicted = network(patch, grasp[:, 2].float())
+            success = batch[COLUMNS[2]].float()
+            predicted = network(patch, torch.from_numpy(grasp[:, 2]).float())
             loss = nn.functional.binary_cross_entropy_with_logits(predicted, success)
             optimizer.zero_grad()
             loss.backward()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -54,12 +55,17 @@ class EpisodeDataset(IterableDataset[dict[str, Any]]):  # type: ignore[misc] # w
         index, count = part
         if not 0 <= index < count:
             raise UserError(f"part: {part}; valid: (index, count) with index from 0 to count - 1.")
-        self._store, self._shards = store, store.shards()
+        shards = store.shards()
+        batches(store, columns, batch_size, shards=shards)  # which checks them
+        self._store = Store(store.files, store.schema)
         self._columns, self._batch_size = list(columns), batch_size
         self._seed, self._part, self._drop_last = seed, part, drop_last
-        batches(store, self._columns, batch_size, shards=self._shards)  # which checks them
         # shared, so that workers that persist learn of it
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        # shared, since it holds the id of every episode: workers would get a copy each, and one
+        # that dies while it is sent more than a pipe takes lets its parent wait for ever
+        content = bytearray(pickle.dumps(shards))
+        self._shards = torch.frombuffer(content, dtype=torch.uint8).share_memory_()
         self._process = os.getpid()
 
     def set_epoch(self, epoch: int) -> None:
@@ -90,7 +96,7 @@ class EpisodeDataset(IterableDataset[dict[str, Any]]):  # type: ignore[misc] # w
             epoch=int(self._epoch),
             part=(index, count),
             drop_last=self._drop_last,
-            shards=self._shards,
+            shards=pickle.loads(self._shards.numpy().tobytes()),
         )
         return converted(found, torch.from_numpy)
 

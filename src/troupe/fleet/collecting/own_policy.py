@@ -1,4 +1,4 @@
-"""Policies of the user's own, from a Python file, for whom the framework they use does not matter."""
+"""Policies of the user's own, from a Python file, in whatever framework they are written."""
 
 from __future__ import annotations
 

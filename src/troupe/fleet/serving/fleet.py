@@ -137,7 +137,7 @@ class Fleet:
         further episodes are left out.
 
         Args:
-            act: called with all instances that wait, in the order of their ids; gives their actions.
+            act: gives the actions of all instances, in the order of their ids.
             episodes: of each instance.
 
         Returns:
