@@ -126,5 +126,6 @@ def test_code_of_page_runs_with_the_slow_blocks(page: Path, tmp_path: Path) -> N
 def test_markers_are_known_and_give_a_reason(page: Path) -> None:
     for block in blocks_of(page):
         assert re.fullmatch(r"|slow|torch|no-run: \S.*", block.marker), (
-            f"{block.place}: marker '{block.marker}' is none of 'slow', 'torch', 'no-run: the reason'"
+            f"{block.place}: marker '{block.marker}' is neither 'slow', 'torch' nor "
+            "'no-run: the reason'"
         )
