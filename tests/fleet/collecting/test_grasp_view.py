@@ -44,7 +44,8 @@ def test_points_lie_on_the_floor_and_on_things(camera: str, overrides: list[str]
     depth, world = simulation.observe(), simulation.world
     # as the engine itself says where its camera is
     pose, K = world.read(f"arm.{camera}.pose"), world.read(f"arm.{camera}.intrinsics")
-    np.testing.assert_allclose(pose[:, :3], np.tile(view.position_w, (8, 1)), atol=1e-6)
+    known = np.column_stack([view.rotation_w, view.position_w])
+    np.testing.assert_allclose(pose[:, :3], np.tile(known, (8, 1, 1)), atol=1e-6)
     np.testing.assert_allclose(K[:, 0, 0], 1 / view.pixel_size, rtol=1e-6)
     points = view.points(depth)
     inside = (np.abs(points[..., :2] - TRAY.centre_m) < np.array(TRAY.half_size_m) - 0.01).all(-1)
