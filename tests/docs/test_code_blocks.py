@@ -2,7 +2,7 @@
 
 The blocks of a page run in order, in one fresh directory: python blocks as scripts, and of a
 console block each line that starts with `$ troupe`. A block with a title (```yaml title="arm.yaml")
-is written to that file instead; `--8<-- "examples/file.py"` stands for the content of that file. A
+is written to that file instead; a file's name between two lines `--8<--` stands for its content. A
 comment on the line before a block says what is special: `<!-- slow -->` runs it only with the slow
 tests, `<!-- torch -->` only by `make check-torch`, `<!-- no-run: the reason -->` never.
 """
@@ -24,7 +24,7 @@ BLOCK = re.compile(
     r"```(?P<language>\w+)(?P<options>[^\n`]*)\n(?P<code>.*?)^(?P=indent)``` *$",
     re.MULTILINE | re.DOTALL,
 )
-INCLUDED = re.compile(r'^ *--8<-- "([^"]+)"\n', re.MULTILINE)
+INCLUDED = re.compile(r"^--8<--\n([^\n]+)\n--8<--\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
