@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 NEST_MPI ?= .nest-mpi
+TORCH := .torch
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROJECT_INSTALL := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
@@ -14,7 +15,7 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile -
 	--generate-hashes --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all check-nest-mpi format check bench docs build requirements clean
+.PHONY: help setup demo test test-slow test-all check-torch check-nest-mpi format check bench docs build requirements requirements-torch clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,9 @@ test-slow: $(VENV)/.dev $(VENV)/.system ## run the slow tests
 
 test-all: $(VENV)/.dev $(VENV)/.system ## run all tests and show what they do not cover
 	$(BIN)/pytest -m "" --cov --cov-report=term-missing
+
+check-torch: $(TORCH)/.installed ## test what is for PyTorch, in an environment that has it
+	$(TORCH)/bin/python -m pytest tests/*/check_torch*.py tests/*/*/check_torch*.py
 
 check-nest-mpi: $(VENV)/.dev $(NEST_MPI)/.built ## build NEST with MPI, once, and test servers of several processes
 	PATH="$(abspath $(NEST_MPI))/bin:$$PATH" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
@@ -63,6 +67,11 @@ requirements: $(VENV)/.dev ## pin requirements/*.txt anew from pyproject.toml
 	$(COMPILE) pyproject.toml --constraint requirements/dev.txt --output-file requirements/main.txt
 	$(COMPILE) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 
+requirements-torch: $(VENV)/.dev ## pin requirements/torch.txt anew; UV_FIND_LINKS says where the wheel is
+	UV_CUSTOM_COMPILE_COMMAND="make requirements-torch" $(BIN)/uv pip compile --quiet --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links \
+		requirements/torch.in --constraint requirements/dev.txt --output-file requirements/torch.txt
+
 clean: ## remove what the other commands made, except .venv/ and runs/
 	rm -rf site dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
@@ -90,6 +99,17 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml packages/troupe-nrp/pyproject.
 	$(NRP_INSTALL)
 	@$(COMPILE_IMPORTS)
 	@touch $(VENV)/.main $@
+
+# PyTorch beside what $(VENV) has: Troupe itself is installed, for its command
+$(TORCH)/.installed: requirements/torch.txt $(VENV)/.dev
+	@echo "Installing PyTorch into $(TORCH) (once; half a minute) ..."
+	$(BIN)/python -m venv --clear $(TORCH)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(TORCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"
+	$(TORCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		--requirement requirements/torch.txt
+	$(TORCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
 
 # no wheel of NEST has MPI, and one in the cache of pip need not; the version is that of
 # requirements/dev.txt

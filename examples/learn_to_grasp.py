@@ -16,41 +16,14 @@ import numpy as np
 import optax
 
 import troupe
+from troupe.experiments.load import load_experiment
+from troupe.fleet.collecting.grasp_view import GraspView
 
-PATCH, SPACING_M = 20, 0.006
-CAMERA_M, FLOOR_M = (0.6, 0.0, 1.3), 0.01
-METRES_A_PIXEL = 2 * np.tan(np.radians(10)) / 64  # at a distance of 1 m
-LOW = np.array([0.49, -0.15, 0.006, -np.pi / 2])  # x, y, height over the floor, yaw
-HIGH = np.array([0.71, 0.15, 0.03, np.pi / 2])
-SETTLED_NS = 13 * 48_000_000  # when the attempt is chosen
+COLUMNS = ["image.overhead.depth", "step.action", "about.success"]
+SEEN = ["task.image=overhead.depth", "task.objects=test", "collect.images=[]"]
+SEEN += ["engines.arm.cameras.overhead.modalities=[depth]"]
+VIEW = GraspView.of(load_experiment("iiwa-grasp", SEEN))
 CANDIDATES = 256
-
-
-def patches(depth: np.ndarray, grasp: np.ndarray) -> np.ndarray:
-    """Return heights over the floor around grasps, along the hand's axes, in units of 5 cm.
-
-    Args:
-        depth: images of the camera over the tray, (N, 64, 64), m.
-        grasp: x, y, height and yaw of G grasps in each, (N, G, 4).
-
-    Returns:
-        (N, G, PATCH, PATCH).
-    """
-    axis = (np.arange(PATCH) - (PATCH - 1) / 2) * SPACING_M
-    along, across = np.meshgrid(axis, axis, indexing="ij")
-    x, y, _, yaw = np.moveaxis(grasp[..., None, None], 2, 0)
-    x_m = x + np.cos(yaw) * along - np.sin(yaw) * across
-    y_m = y + np.sin(yaw) * along + np.cos(yaw) * across
-    scale = METRES_A_PIXEL * (CAMERA_M[2] - FLOOR_M - 0.015)
-    row = np.clip(31.5 - (x_m - CAMERA_M[0]) / scale, 0, 62.999)
-    column = np.clip(31.5 - (y_m - CAMERA_M[1]) / scale, 0, 62.999)
-    i, j = row.astype(int), column.astype(int)
-    down, right = row - i, column - j
-    n = np.arange(len(depth))[:, None, None, None]
-    upper = depth[n, i, j] * (1 - right) + depth[n, i, j + 1] * right
-    lower = depth[n, i + 1, j] * (1 - right) + depth[n, i + 1, j + 1] * right
-    height_m = CAMERA_M[2] - FLOOR_M - (upper * (1 - down) + lower * down)
-    return np.clip(height_m / 0.05, -0.2, 2.0).astype(np.float32)
 
 
 def network(seed: int) -> dict[str, jax.Array]:
@@ -66,8 +39,8 @@ def network(seed: int) -> dict[str, jax.Array]:
 
 
 def logits(p: dict[str, jax.Array], patch: jax.Array, height_m: jax.Array) -> jax.Array:
-    """Return the logarithmic odds that grasps succeed, (B,)."""
-    x = patch[..., None]
+    """Return the logarithmic odds that grasps succeed, (B,), of heights around them, m."""
+    x = jnp.clip(patch[..., None] / 0.05, -0.2, 2.0)
     for name in ("c1", "c2"):
         x = jax.lax.conv_general_dilated(
             x, p[name], (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -110,13 +83,12 @@ def train(patch: np.ndarray, height_m: np.ndarray, success: np.ndarray, epochs: 
 
 def read(url: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what the hand saw in stored attempts, its height, and whether it lifted anything."""
-    names = [f"about.{name}" for name in ("x_m", "y_m", "z_m", "yaw_rad", "success")]
     found = []
-    for batch in troupe.open_store(url).iter_batches(["image.overhead.depth", *names], 512):
-        # of each attempt the first image, in which it was chosen
-        x, y, z, yaw, success = (batch[name][::2] for name in names)
-        grasp = np.stack([x, y, z - FLOOR_M, yaw], axis=1)
-        seen = patches(batch["image.overhead.depth"][::2], grasp[:, None])[:, 0]
+    for batch in troupe.open_store(url).iter_batches(COLUMNS, 512):
+        # an item is the image in which an attempt was chosen, with what was chosen
+        depth, action, success = (batch[name] for name in COLUMNS)
+        grasp = VIEW.grasps(action)
+        seen = VIEW.patches(depth, grasp[:, None])[:, 0]
         found.append((seen, grasp[:, 2].astype(np.float32), success.astype(np.float32)))
     patch, height_m, success = map(np.concatenate, zip(*found, strict=True))
     return patch, height_m, success
@@ -125,9 +97,10 @@ def read(url: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def choose(parameters, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the most promising of many random actions for each image, (N, 4)."""
     action = rng.uniform(-1, 1, (len(depth), CANDIDATES, 4))
-    grasp = LOW + (action + 1) / 2 * (HIGH - LOW)
-    patch = patches(depth, grasp).reshape(-1, PATCH, PATCH)
-    odds = jax.jit(logits)(parameters, patch, grasp[..., 2].reshape(-1).astype(np.float32))
+    grasp = VIEW.grasps(action)
+    patch = VIEW.patches(depth, grasp)
+    height_m = grasp[..., 2].reshape(-1).astype(np.float32)
+    odds = jax.jit(logits)(parameters, patch.reshape(-1, *patch.shape[2:]), height_m)
     best = np.asarray(odds).reshape(len(depth), CANDIDATES).argmax(axis=1)
     return action[np.arange(len(depth)), best]
 
@@ -137,28 +110,20 @@ def success_rate(parameters=None, attempts: int = 300, seed: int = 1) -> float:
 
     Args:
         parameters: of the network; without them attempts are random.
-        attempts: how many, the same number in each tray.
+        attempts: how many, the same number in each of 30 trays.
         seed: of trays and candidates.
     """
     rng = np.random.default_rng(seed)
-    overrides = ["task.image=overhead.depth", "task.objects=test"]
-    overrides += ["engines.arm.cameras.overhead.modalities=[depth]", "collect.images=[]"]
-    instances = 30
-    each = np.zeros(instances, int)
-    succeeded = 0.0
-    with troupe.connect("iiwa-grasp", instances=instances, overrides=overrides, seed=seed) as fleet:
-        while each.min() < attempts // instances:
-            batch = fleet.recv(min_ready=instances)
-            for row, success in zip(batch.ended, batch.metrics["success"], strict=True):
-                instance = batch.ids[row]
-                succeeded += success * (each[instance] < attempts // instances)
-                each[instance] += 1
-            action = rng.uniform(-1, 1, (len(batch), 4))
-            now = batch.time_ns == SETTLED_NS
-            if parameters is not None and now.any():
-                action[now] = choose(parameters, batch.observation[now], rng)
-            fleet.send(action, batch.ids)
-    return succeeded / (instances * (attempts // instances))
+
+    def act(batch) -> np.ndarray:
+        action = rng.uniform(-1, 1, (len(batch), 4))
+        now = batch.time_ns == VIEW.decides_ns
+        if parameters is not None and now.any():
+            action[now] = choose(parameters, batch.observation[now], rng)
+        return action
+
+    with troupe.connect("iiwa-grasp", instances=30, overrides=SEEN, seed=seed) as fleet:
+        return fleet.evaluate(act, attempts // 30)["success"].mean()
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 The blocks of a page run in order, in one fresh directory: python blocks as scripts, and of a
 console block each line that starts with `$ troupe`. A block with a title (```yaml title="arm.yaml")
-is written to that file instead. A comment on the line before a block says what is special:
-`<!-- slow -->` runs it only with the slow tests, `<!-- no-run: the reason -->` never.
+is written to that file instead; a file's name between two lines `--8<--` stands for its content. A
+comment on the line before a block says what is special: `<!-- slow -->` runs it only with the slow
+tests, `<!-- torch -->` only by `make check-torch`, `<!-- no-run: the reason -->` never.
 """
 
 import os
@@ -23,6 +24,7 @@ BLOCK = re.compile(
     r"```(?P<language>\w+)(?P<options>[^\n`]*)\n(?P<code>.*?)^(?P=indent)``` *$",
     re.MULTILINE | re.DOTALL,
 )
+INCLUDED = re.compile(r"^--8<--\n([^\n]+)\n--8<--\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,14 @@ def blocks_of(page: Path) -> list[Block]:
                 language=match["language"],
                 title=title[1] if title else None,
                 marker=match["marker"] or "",
-                code=re.sub(f"^{indent}", "", code, flags=re.MULTILINE),
+                code=INCLUDED.sub(content, re.sub(f"^{indent}", "", code, flags=re.MULTILINE)),
             )
         )
     return blocks
+
+
+def content(included: re.Match[str]) -> str:
+    return (ROOT / included[1]).read_text(encoding="utf-8")
 
 
 def run(blocks: list[Block], directory: Path) -> None:
@@ -92,11 +98,12 @@ def has_code(blocks: list[Block]) -> bool:
 
 
 def fast(page: Path) -> list[Block]:
-    return [block for block in runnable(page) if block.marker != "slow"]
+    return [block for block in runnable(page) if block.marker not in ("slow", "torch")]
 
 
 def with_slow(page: Path) -> list[Block]:
-    return runnable(page) if any(block.marker == "slow" for block in runnable(page)) else []
+    blocks = [block for block in runnable(page) if block.marker != "torch"]
+    return blocks if any(block.marker == "slow" for block in blocks) else []
 
 
 def name(page: Path) -> str:
@@ -118,6 +125,7 @@ def test_code_of_page_runs_with_the_slow_blocks(page: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_markers_are_known_and_give_a_reason(page: Path) -> None:
     for block in blocks_of(page):
-        assert re.fullmatch(r"|slow|no-run: \S.*", block.marker), (
-            f"{block.place}: marker '{block.marker}' is neither 'slow' nor 'no-run: the reason'"
+        assert re.fullmatch(r"|slow|torch|no-run: \S.*", block.marker), (
+            f"{block.place}: marker '{block.marker}' is neither 'slow', 'torch' nor "
+            "'no-run: the reason'"
         )

@@ -25,7 +25,10 @@ def collect(
     ],
     episodes: Annotated[int, typer.Option(min=1, help="How many to add.")] = 100,
     policy: Annotated[
-        str, typer.Option(help="random, zero, heuristic (grasping), or the directory of a run.")
+        str,
+        typer.Option(
+            help="random, zero, heuristic (grasping), the directory of a run, or FILE.py:NAME."
+        ),
     ] = "random",
     instances: Annotated[int | None, typer.Option(help="Simulated worlds in all.")] = None,
     workers: Annotated[

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from tests.episodes.store.conftest import SCHEMA, made
 from tests.episodes.store.test_store import write
 from troupe.core import UserError
-from troupe.episodes.store import create_store
+from troupe.episodes.store import StoreWriter, create_store
 from troupe.episodes.store.loader import batches, converted, torch_dataset
 
 STEPS = ["id", "step.action", "step.reward", "about.score", "draw.colour"]
@@ -68,6 +69,26 @@ def test_images_come_with_their_steps(store):
         np.testing.assert_array_equal(depth, record.images["top.depth"][which])
 
 
+def test_images_of_an_episode_s_end_have_no_step(local, tmp_path):
+    records = [
+        replace(made(n), frames={name: np.array([1, 5]) for name in made(n).frames})
+        for n in range(3)
+    ]
+    with StoreWriter(local, "w", spool=tmp_path / "spool") as writer:
+        for record in records:
+            writer.add(record)
+    (batch,) = local.iter_batches(["image.top.rgb", "step.reward", "about.seed"], 99)
+    assert batch["about.seed"].tolist() == [0, 1, 2]
+    for of_one, reward, record in zip(
+        batch["image.top.rgb"], batch["step.reward"], records, strict=True
+    ):
+        np.testing.assert_array_equal(of_one, record.images["top.rgb"][0])
+        assert reward == record.steps["reward"][1]
+    # without steps they come, too
+    (batch,) = local.iter_batches(["image.top.rgb", "about.seed"], 99)
+    assert batch["about.seed"].tolist() == [0, 0, 1, 1, 2, 2]
+
+
 def test_from_any_storage(url, tmp_path):
     write(create_store(url, SCHEMA), range(4), tmp_path, shard_episodes=2)
     (batch,) = batches(create_store(url, SCHEMA), ["about.object", "about.success"], 9, seed=None)
@@ -95,5 +116,6 @@ def test_what_is_wrong_is_named(store):
 
 def test_torch_that_is_not_there_is_named(store, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "troupe.episodes.store.torch_data", raising=False)
     with pytest.raises(UserError, match="pip install torch"):
         torch_dataset(store, ["step.action"], 8)

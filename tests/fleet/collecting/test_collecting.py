@@ -20,6 +20,7 @@ from troupe.experiments.schema import Experiment
 from troupe.fleet.collecting.crew import collect
 from troupe.fleet.collecting.film import check_film, write_film
 from troupe.fleet.collecting.replay import default_view, read_episode, replay_episode
+from troupe.fleet.serving import Batch, connect
 
 QUICK = (
     "fleet.instances=6",
@@ -156,6 +157,25 @@ def test_the_heuristic_lifts_things_far_more_often_than_chance(tmp_path: Path) -
     assert found["success_rate"] > 0.25
     actions = open_store(tmp_path / "store").query("SELECT x_m, y_m FROM episodes").to_pandas()
     assert actions.nunique().min() > 30
+
+
+def test_a_fleet_that_is_evaluated_has_the_figures_of_the_same_episodes(tmp_path: Path) -> None:
+    one = ("fleet.instances=4", "collect.images=[]", "engines.arm.cameras={}")
+    collect(grasp(*one), str(tmp_path / "store"), 12, policy="zero", spool=tmp_path / "spool")
+    table = open_store(tmp_path / "store").query("SELECT instance, episode, energy_j FROM episodes")
+    stored = {(row["instance"], row["episode"]): row["energy_j"] for row in table.to_pylist()}
+
+    def zeros(batch: Batch) -> np.ndarray:
+        assert batch.ids.tolist() == [0, 1, 2, 3]
+        return np.zeros((4, 4))
+
+    with connect("iiwa-grasp", overrides=[*QUICK, *one], seed=0) as fleet:
+        found = fleet.evaluate(zeros, 2)
+        with pytest.raises(UserError, match="episodes: at least 1, not 0"):
+            fleet.evaluate(zeros, 0)
+    assert found["success"].shape == (4, 2)
+    expected = [[stored[i, k] for k in range(2)] for i in range(4)]
+    np.testing.assert_array_equal(found["energy_j"], expected)
 
 
 def test_a_policy_of_a_run_collects(small, tmp_path: Path) -> None:

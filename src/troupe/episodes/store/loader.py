@@ -3,7 +3,8 @@
 Columns are named as in the shards: "step.<name>", "about.<name>", "draw.<name>", "image.<name>",
 and "id". An item is
 
-- an image and what belongs to its step, if an image is among the columns;
+- an image, if an image is among the columns: with arrays of steps, those of the step that begins
+  with it, which leaves out images of an episode's end;
 - else a step, if an array of steps is among them;
 - else an episode.
 
@@ -14,8 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from troupe.core.errors import UserError, unknown
 from troupe.episodes.store.manifest import Shard
 from troupe.episodes.store.store import Store
 from troupe.episodes.store.table import decoded, flat_values
+
+if TYPE_CHECKING:
+    from troupe.episodes.store.torch_data import EpisodeDataset
 
 Batch = dict[str, npt.NDArray[Any]]
 Unit = tuple[Shard, int, int]
@@ -44,11 +47,12 @@ def batches(
     epoch: int = 0,
     part: tuple[int, int] = (0, 1),
     drop_last: bool = False,
+    shards: Sequence[Shard] | None = None,
 ) -> Iterator[Batch]:
     """Return batches of all items, each once; the next are read while one is used.
 
     Args:
-        store: to read from, as it is now.
+        store: to read from.
         columns: see above.
         batch_size: items in a batch; the last may have fewer.
         seed: of the order: row groups are shuffled, then the items of several together. None: in
@@ -57,6 +61,7 @@ def batches(
         epoch: another order for each.
         part: (index, count): every count-th row group, for several readers.
         drop_last: whether to leave out a last batch that is not full.
+        shards: what ``store.shards()`` said; default: what it says now.
 
     Raises:
         UserError: if there is no such column, or the size is not positive.
@@ -64,8 +69,9 @@ def batches(
     """
     if batch_size < 1:
         raise UserError(f"batch_size: at least 1, not {batch_size}.")
-    _check_columns(store, columns)
-    return _batches(store, list(columns), batch_size, seed, epoch, part, drop_last)
+    check_columns(store, columns)
+    read = store.shards() if shards is None else shards
+    return _batches(store, list(columns), batch_size, seed, epoch, part, drop_last, read)
 
 
 def converted(source: Iterator[Batch], convert: Callable[[Any], Any]) -> Iterator[dict[str, Any]]:
@@ -81,29 +87,24 @@ def converted(source: Iterator[Batch], convert: Callable[[Any], Any]) -> Iterato
 
 
 def torch_dataset(
-    store: Store, columns: Sequence[str], batch_size: int, *, seed: int = 0, epoch: int = 0
-) -> Any:
-    """Return an IterableDataset of batches for a DataLoader with ``batch_size=None``.
-
-    Its workers share the row groups.
+    store: Store,
+    columns: Sequence[str],
+    batch_size: int,
+    *,
+    seed: int = 0,
+    part: tuple[int, int] = (0, 1),
+    drop_last: bool = False,
+) -> EpisodeDataset:
+    """Return a dataset of PyTorch; see `EpisodeDataset`.
 
     Raises:
-        UserError: if PyTorch is not installed, or a column is wrong.
+        UserError: if PyTorch is not installed, or anything is wrong with what was given.
     """
     try:
-        torch, data = import_module("torch"), import_module("torch.utils.data")
+        from troupe.episodes.store.torch_data import EpisodeDataset
     except ImportError as error:
         raise UserError("PyTorch is not installed: pip install torch.") from error
-    _check_columns(store, columns)
-
-    class Episodes(data.IterableDataset):  # type: ignore[name-defined, misc]
-        def __iter__(self) -> Iterator[dict[str, Any]]:
-            worker = data.get_worker_info()
-            part = (0, 1) if worker is None else (worker.id, worker.num_workers)
-            found = batches(store, columns, batch_size, seed=seed, epoch=epoch, part=part)
-            return converted(found, torch.from_numpy)
-
-    return Episodes()
+    return EpisodeDataset(store, columns, batch_size, seed=seed, part=part, drop_last=drop_last)
 
 
 def _batches(
@@ -114,8 +115,9 @@ def _batches(
     epoch: int,
     part: tuple[int, int],
     drop_last: bool,
+    shards: Sequence[Shard],
 ) -> Iterator[Batch]:
-    units = _units(store)
+    units = _units(shards)
     rng = None if seed is None else np.random.Generator(np.random.Philox([seed, epoch]))
     if rng is not None:
         units = [units[i] for i in rng.permutation(len(units))]
@@ -125,8 +127,8 @@ def _batches(
 
     def read(number: int, pool: list[Unit]) -> Batch:
         found = _joined([_items(store, unit, columns) for unit in pool])
-        if seed is None:
-            return found
+        if seed is None:  # a copy where it is a view of Arrow's memory, which nobody may write to
+            return {name: np.require(values, requirements="W") for name, values in found.items()}
         order = np.random.default_rng([seed, epoch, number]).permutation(_length(found))
         return {name: np.take(values, order, axis=0) for name, values in found.items()}
 
@@ -162,9 +164,9 @@ def _ahead(pools: list[list[Unit]], read: Callable[[int, list[Unit]], Batch]) ->
             yield current.result()
 
 
-def _units(store: Store) -> list[Unit]:
+def _units(shards: Sequence[Shard]) -> list[Unit]:
     units = []
-    for shard in store.shards():
+    for shard in shards:
         first = 0
         for group, num_rows in enumerate(shard.manifest.groups):
             units.append((shard, group, first))
@@ -179,9 +181,6 @@ def _items(store: Store, unit: Unit, columns: list[str]) -> Batch:
     with store.parquet(name) as file:
         there = set(file.schema_arrow.names)
         wanted = list(dict.fromkeys(c for c in [*columns, *frames] if c in there)) or ["id"]
-        steps = [f"step.{n}" for n in store.schema.steps]
-        if frames and steps and not any(c.startswith("step.") for c in wanted):
-            wanted.append(steps[0])
         table = store.read_group(file, name, group, wanted)
     ids = shard.manifest.episodes[first : first + len(table)]
     if not shard.repeats.isdisjoint(ids):
@@ -210,20 +209,22 @@ def _of_frames(store: Store, table: pa.Table, columns: list[str], frames: list[s
         if not np.array_equal(flat_values(table[other], ()), shown):
             names = ", ".join(frame.removeprefix("frame.") for frame in frames)
             raise UserError(f"images {names} show different steps: read them one by one.")
-    steps = [c for c in table.column_names if c.startswith("step.")]
+    steps = [c for c in columns if c.startswith("step.")]
+    kept = np.arange(len(shown))
     if steps:
         num_steps = pc.list_value_length(table[steps[0]]).to_numpy()
-        shown = shown + np.repeat(np.cumsum([0, *num_steps[:-1]]), lengths)
+        kept = np.flatnonzero(shown < np.repeat(num_steps, lengths))
+        shown = (shown + np.repeat(np.cumsum([0, *num_steps[:-1]]), lengths))[kept]
     batch = {}
     for column in columns:
         kind, _, name = column.partition(".")
         if kind == "image":
-            contents = table[column].combine_chunks().flatten()
+            contents = table[column].combine_chunks().flatten().take(pa.array(kept))
             batch[column] = decoded(contents, store.schema.images[name])
         elif kind == "step":
             batch[column] = flat_values(table[column], store.schema.steps[name].shape)[shown]
         else:
-            batch[column] = np.repeat(_values(table, column), lengths, axis=0)
+            batch[column] = np.repeat(_values(table, column), lengths, axis=0)[kept]
     return batch
 
 
@@ -253,7 +254,12 @@ def _length(batch: Batch) -> int:
     return len(next(iter(batch.values())))
 
 
-def _check_columns(store: Store, columns: Sequence[str]) -> None:
+def check_columns(store: Store, columns: Sequence[str]) -> None:
+    """Check that a store has columns.
+
+    Raises:
+        UserError: if one is not there.
+    """
     if not columns:
         raise UserError("columns: name at least one.")
     valid = {"id", *(f"step.{n}" for n in store.schema.steps)}

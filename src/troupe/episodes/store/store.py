@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 import pyarrow as pa
@@ -20,6 +20,9 @@ from troupe.episodes.store.manifest import Manifest, Shard, live_shards, manifes
 from troupe.episodes.store.record import EpisodeRecord
 from troupe.episodes.store.schema import StoreSchema
 from troupe.episodes.store.table import to_record
+
+if TYPE_CHECKING:
+    from troupe.episodes.store.torch_data import EpisodeDataset
 
 FORMAT = 1
 ABOUT = "store.json"
@@ -147,6 +150,14 @@ class Store:
         from troupe.episodes.store.loader import batches
 
         return batches(self, columns, batch_size, seed=None)
+
+    def torch_dataset(
+        self, columns: Sequence[str], batch_size: int, **options: Any
+    ) -> EpisodeDataset:
+        """Return a dataset of PyTorch that gives batches; see `torch_data.EpisodeDataset`."""
+        from troupe.episodes.store.loader import torch_dataset
+
+        return torch_dataset(self, columns, batch_size, **options)
 
     def episode(self, id: str) -> EpisodeRecord:
         """Return an episode, its images decoded.

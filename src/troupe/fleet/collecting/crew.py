@@ -15,7 +15,7 @@ from troupe.episodes.store import StoreSchema, create_store, open_store
 from troupe.experiments.schema import Experiment
 from troupe.fleet.collecting.collector import Collector
 from troupe.fleet.collecting.configs import keep_config
-from troupe.fleet.collecting.policies import open_policy
+from troupe.fleet.collecting.policies import for_any_directory, open_policy
 from troupe.fleet.collecting.worker import Collected, CollectWorker, Share
 from troupe.fleet.division import check_division, divide
 from troupe.fleet.signals import stopping_on_signals
@@ -119,7 +119,7 @@ def collect(
     _prepare_store(experiment, url, policy)
     progress = Progress(num_episodes)
     stop = threading.Event()
-    crew = _make_crew(experiment, url, policy, pace, spool, report, say)
+    crew = _make_crew(experiment, url, for_any_directory(policy), pace, spool, report, say)
     try:
         with stopping_on_signals(stop):
             progress.began_s = time.monotonic()

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from troupe.core.arrays import Array
 from troupe.core.errors import UserError
-from troupe.engines.scenes.tray import CAMERAS
 from troupe.experiments.schema import Experiment
+from troupe.fleet.collecting.grasp_view import GraspView
 from troupe.policies.base import PolicyStep
 from troupe.robots.tray import TRAY
 from troupe.tasks.grasp import GraspSettings
@@ -45,11 +45,7 @@ class DepthHeuristic:
                 f"--policy heuristic: it is for a task `grasp` whose `image` is {IMAGE}: add "
                 f"--set task.image={IMAGE}."
             )
-        self._low, self._high = settings.action_range()
-        camera = CAMERAS["overhead"]
-        assert camera.fovy is not None
-        self._camera_m = np.array(camera.position)
-        self._slope = 2 * np.tan(np.radians(camera.fovy) / 2)
+        self._view = GraspView.of(experiment)
 
     def choose(self, depth: npt.NDArray[np.float32], noise: float) -> Array:
         """Return an action, (4,), for an image, (H, W), in metres.
@@ -61,8 +57,8 @@ class DepthHeuristic:
         from scipy.ndimage import label
         from scipy.special import ndtr
 
-        height_m = self._camera_m[2] - TRAY.floor_m - depth
-        inside = self._positions(depth)
+        points = self._view.points(depth)
+        inside, height_m = points[..., :2], points[..., 2] - TRAY.floor_m
         within = (np.abs(inside - TRAY.centre_m) < np.array(TRAY.half_size_m) - 0.01).all(axis=-1)
         labels, number = label((height_m > THING_M) & within & (depth > 0))
         sizes = np.bincount(labels.ravel(), minlength=number + 1)[1:]
@@ -76,8 +72,7 @@ class DepthHeuristic:
         yaw = np.arctan2(axes[1, 1], axes[0, 1])  # of the long axis, along which the fingers are
         yaw = (yaw + np.pi / 2) % np.pi - np.pi / 2
         wanted = np.array([*middle, 0.5 * np.quantile(tops_m, 0.8) - DEEP_M, yaw])
-        action = 2 * (wanted - self._low) / (self._high - self._low) - 1
-        return np.clip(action, -1.0, 1.0)
+        return self._view.actions(wanted)
 
     def act(
         self,
@@ -91,12 +86,3 @@ class DepthHeuristic:
             self.choose(image, float(z)) for image, z in zip(observation, given, strict=True)
         ]
         return PolicyStep(np.array(actions, np.float32), np.zeros(len(actions), np.float32))
-
-    def _positions(self, depth: npt.NDArray[np.float32]) -> Array:
-        """Return x and y of what pixels show, (H, W, 2), m."""
-        rows, columns = depth.shape
-        scale = self._slope / rows * depth
-        row, column = np.mgrid[:rows, :columns]
-        x = self._camera_m[0] + ((rows - 1) / 2 - row) * scale
-        y = self._camera_m[1] + ((columns - 1) / 2 - column) * scale
-        return np.stack([x, y], axis=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import gymnasium
@@ -127,6 +127,43 @@ class Fleet:
         checked, checked_ids = self._ledger.give(actions, ids)
         if len(checked_ids):
             self._link.send(checked, checked_ids)
+
+    def evaluate(
+        self, act: Callable[[Batch], npt.ArrayLike], episodes: int
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """Return how the next episodes of every instance go, the same number of each.
+
+        Whoever ends soon does not count more often than others: of an instance that is ahead,
+        further episodes are left out.
+
+        Args:
+            act: gives the actions of all instances, in the order of their ids.
+            episodes: of each instance.
+
+        Returns:
+            the task's figures by name, (num_instances, episodes); NaN where a process was lost.
+
+        Raises:
+            UserError: if the number is not positive, or an action is not of the space.
+            TroupeError: if the instances cannot go on, or the connection is lost.
+        """
+        if episodes < 1:
+            raise UserError(f"episodes: at least 1, not {episodes}.")
+        self.reset()
+        done = np.zeros(self.num_instances, np.int64)
+        found = {
+            name: np.full((self.num_instances, episodes), np.nan) for name in self.spec.metric_names
+        }
+        while True:
+            batch = self.recv(min_ready=self.num_instances).in_order()
+            ended = batch.ids[batch.ended]
+            counts = done[ended] < episodes
+            for name, values in batch.metrics.items():
+                found[name][ended[counts], done[ended[counts]]] = values[counts]
+            done[ended] += 1
+            if done.min() >= episodes:
+                return found
+            self.send(act(batch), batch.ids)
 
     def vector_env(self) -> FleetVectorEnv:
         """Return the fleet as a Gymnasium vector environment, which closes it when closed."""
