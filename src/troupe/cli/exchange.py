@@ -50,7 +50,8 @@ def export(
     env: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="minari: Gymnasium's; default: the experiment that the store keeps."
+            metavar="ID",
+            help="minari: of Gymnasium, or none; default: the experiment that the store keeps.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a data set.")] = False,
@@ -124,6 +125,8 @@ def _environment(store: Store, configs: list[str], id: str | None) -> Any:
     from troupe.envs import environment_id
     from troupe.episodes.store.manifest import experiment_file
 
+    if id == "none":
+        return None
     if id is not None:
         try:
             return gymnasium.spec(id)

@@ -127,8 +127,8 @@ class _Writer:
         self._task, self._default_task, self._fps = task, default_task, fps
         self._parts = layout.parts()
         self._features = layout.features()
-        self._data = RowFiles(folder, DATA_PATH)
-        self._episodes = RowFiles(folder, EPISODES_PATH)
+        self._data = RowFiles(folder, DATA_PATH, DATA_MB)
+        self._episodes = RowFiles(folder, EPISODES_PATH, DATA_MB)
         self._films: dict[str, FilmFiles] = {}
         self._stats = DatasetStats()
         self._tasks: dict[str, int] = {}
@@ -270,8 +270,9 @@ class _Writer:
         self, source: ImageSource, frames: npt.NDArray[np.uint8], fps: float
     ) -> dict[str, float]:
         if source.feature not in self._films:
-            shape = source.field.shape
-            self._films[source.feature] = FilmFiles(self._folder, source.feature, fps, shape)
+            self._films[source.feature] = FilmFiles(
+                self._folder, source.feature, fps, source.field.shape, VIDEO_MB
+            )
         chunk, file, begin_s, end_s = self._films[source.feature].add(frames)
         return {
             f"videos/{source.feature}/chunk_index": chunk,

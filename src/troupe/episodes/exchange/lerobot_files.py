@@ -22,6 +22,8 @@ VIDEO_PATH = f"videos/{{video_key}}/{CHUNK_FILE}.mp4"
 CHUNK_FILES = 1000
 DATA_MB, VIDEO_MB = 100, 200
 """Size from which on a next file is begun."""
+GROUP_BYTES = 2 * 2**20
+"""Of rows that are written together: many small groups would cost readers time."""
 FILM_OPTIONS = {"crf": "18", "g": "2", "bf": "0"}
 """Every other frame can be found by itself, since frames are read in any order."""
 
@@ -57,7 +59,7 @@ class _Numbered:
 class RowFiles:
     """Parquet files that rows are added to."""
 
-    def __init__(self, root: Path, pattern: str, limit_mb: int = DATA_MB) -> None:
+    def __init__(self, root: Path, pattern: str, limit_mb: int) -> None:
         """Begin.
 
         Args:
@@ -67,23 +69,36 @@ class RowFiles:
         """
         self._files = _Numbered(root, pattern, limit_mb)
         self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._num_bytes = 0
 
     @property
     def at(self) -> tuple[int, int]:
         """Chunk and file that the next rows go to."""
-        if self._writer is not None and self._files.is_full:
+        if self._writer is not None and not self._waiting and self._files.is_full:
             self.close()
             self._files.go_on()
         return self._files.chunk, self._files.file
 
     def add(self, table: pa.Table) -> None:
         """Add rows; all have the same columns."""
+        self._waiting.append(table)
+        self._num_bytes += table.nbytes
+        if self._num_bytes >= GROUP_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        table = pa.concat_tables(self._waiting).combine_chunks()
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._files.path, table.schema)
         self._writer.write_table(table)
+        self._waiting, self._num_bytes = [], 0
 
     def close(self) -> None:
         """End the file."""
+        self._write()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -93,7 +108,7 @@ class FilmFiles:
     """MP4 files that the frames of a camera are added to, an episode after the other."""
 
     def __init__(
-        self, root: Path, feature: str, fps: float, shape: Sequence[int], limit_mb: int = VIDEO_MB
+        self, root: Path, feature: str, fps: float, shape: Sequence[int], limit_mb: int
     ) -> None:
         """Begin.
 

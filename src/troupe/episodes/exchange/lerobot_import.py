@@ -52,17 +52,19 @@ class LeRobotSource:
             UserError: if it is of another version, or something to read it is missing.
         """
         self._folder = folder
-        info = json.loads((folder / INFO).read_text())
+        try:
+            info = json.loads((folder / INFO).read_text())
+            self.num_episodes, self._fps = int(info["total_episodes"]), float(info["fps"])
+            self._data_path, self._video_path = str(info["data_path"]), info["video_path"]
+            self._features = dict(info["features"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"'{folder / INFO}' cannot be read: {error!r}.") from error
         version = str(info.get("codebase_version", ""))
         if not version.startswith(VERSIONS):
             raise UserError(
                 f"data set '{folder}' is a LeRobotDataset {version or 'of no version'}; this "
                 "Troupe reads v3.0. LeRobot converts earlier ones."
             )
-        self.num_episodes = int(info["total_episodes"])
-        self._fps = float(info["fps"])
-        self._data_path, self._video_path = info["data_path"], info["video_path"]
-        self._features = info["features"]
         self._origin = open_origin(folder / ORIGIN)
         self._adds_time = False
         self.left_out: tuple[str, ...] = ()
@@ -209,6 +211,9 @@ class _Film:
 def _batches(file: Path, columns: list[str]) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(file) as opened:
+            missing = [name for name in columns if name not in opened.schema_arrow.names]
+            if missing:
+                raise TroupeError(f"'{file}' has no column '{missing[0]}'.")
             for batch in opened.iter_batches(BATCH_ROWS, columns=columns):
                 yield pa.table(batch)
     except (pa.ArrowException, OSError) as error:

@@ -65,6 +65,9 @@ def export_minari(
             f"store '{selection.store.url}' has no '{missing[0]}' of each step, which Minari "
             "wants: collect with --set collect.observations=true."
         )
+    wrong = [name for name in (*schema.steps, *schema.images) if "/" in name]
+    if wrong:
+        raise UserError(f"'{wrong[0]}': Minari allows no '/' in names.")
     shown = StoreSchema({}, {} if images == "none" else schema.images)
     with new_dataset(out, METADATA, force=force) as folder:
         origin = OriginWriter(folder / ORIGIN, StoreSchema({}, {}))
@@ -173,7 +176,13 @@ def _spaces_of(env_spec: Any, observation: Any, action: Any) -> tuple[Any, Any]:
     """
     import gymnasium
 
-    env = gymnasium.make(env_spec)
+    try:
+        env = gymnasium.make(env_spec)
+    except (gymnasium.error.Error, UserError) as error:
+        raise UserError(
+            f"environment '{env_spec.id}' cannot be made: {error} Choose another by --env, or none "
+            "by --env none."
+        ) from error
     try:
         spaces = env.observation_space, env.action_space
     finally:
@@ -186,6 +195,6 @@ def _spaces_of(env_spec: Any, observation: Any, action: Any) -> tuple[Any, Any]:
         if (space.shape, dtype) != (found.shape, found.dtype):
             raise UserError(
                 f"environment '{env_spec.id}' has {kind} {space}, the store {found.dtype} of "
-                f"{found.shape}."
+                f"{found.shape}: choose another by --env, or none by --env none."
             )
     return spaces

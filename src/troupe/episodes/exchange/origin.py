@@ -56,9 +56,10 @@ class OriginWriter:
         """
         self._write()
         (self._folder / "experiments").mkdir()
-        for name in configs:
-            file = self._folder / experiment_file(name)
-            file.write_bytes(store.files.read(experiment_file(name)))
+        found = store.files.read_many([experiment_file(name) for name in configs])
+        for file, content in found.items():
+            if content is not None:  # a store that was imported need not have them
+                (self._folder / file).write_bytes(content)
         about = {
             "format": FORMAT,
             "store": store.url,

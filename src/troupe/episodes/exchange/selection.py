@@ -12,6 +12,8 @@ from troupe.episodes.store import Store
 
 Report = Callable[[int, int], None]
 """Is told how many episodes are through, and of how many."""
+KNOWN = ("terminated", "success", "config")
+"""Names in ``about`` that mean something to exports."""
 
 
 def no_report(done: int, total: int) -> None:
@@ -57,14 +59,17 @@ class Selection:
             TroupeError: if a shard is missing.
         """
         self.store = store
-        if where is None:
-            self.ids = frozenset(store.episode_ids())
-        else:
-            found = store.query(f"SELECT id FROM episodes WHERE ({where}\n)")
-            self.ids = frozenset(found["id"].to_pylist())
+        condition = f" WHERE ({where}\n)" if where else ""
+        names = "|".join(("id", *KNOWN))
+        sql = f"SELECT COLUMNS('^({names})$') FROM episodes{condition}"
+        found = store.query(sql)
+        self.ids = frozenset(found["id"].to_pylist())
+        self._found = {name: found[name] for name in KNOWN if name in found.column_names}
         if not self.ids:
             what = (
-                f"no episode of store '{store.url}' has {where}" if where else "the store is empty"
+                f"no episode of store '{store.url}' has {where}"
+                if where
+                else f"store '{store.url}' is empty"
             )
             raise UserError(f"nothing to export: {what}.")
 
@@ -73,12 +78,11 @@ class Selection:
         return self.store.rows(self.ids)
 
     def has(self, name: str) -> bool:
-        """Return whether the episodes say anything of a name in ``about``."""
-        return name in self.store.query("DESCRIBE episodes")["column_name"].to_pylist()
+        """Return whether any of the episodes says something of one of `KNOWN`."""
+        found = self._found.get(name)
+        return found is not None and bool(found.null_count < len(found))
 
     def configs(self) -> list[str]:
-        """Return the names of the experiments that the store keeps of its episodes."""
-        if not self.has("config"):
-            return []
-        sql = "SELECT DISTINCT config FROM episodes WHERE config IS NOT NULL ORDER BY config"
-        return [str(name) for name in self.store.query(sql)["config"].to_pylist()]
+        """Return the names of the experiments that the store keeps of the episodes."""
+        found = self._found.get("config", pa.chunked_array([], pa.string()))
+        return sorted(found.drop_null().unique().to_pylist())
