@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pin requirements.in of both peers into requirements.txt. Needs uv, and in UV_FIND_LINKS
+# Pin requirements.in of all peers into requirements.txt. Needs uv, and in UV_FIND_LINKS
 # a folder or page with PyTorch's CPU wheel.
 set -eu
 cd "$(dirname "$0")"
