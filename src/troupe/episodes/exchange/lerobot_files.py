@@ -24,6 +24,8 @@ DATA_MB, VIDEO_MB = 100, 200
 """Size from which on a next file is begun."""
 GROUP_BYTES = 2 * 2**20
 """Of rows that are written together: many small groups would cost readers time."""
+GROUP_TABLES = 100
+"""That are written together at most: a small one takes far more memory than its bytes."""
 FILM_OPTIONS = {"crf": "18", "g": "2", "bf": "0"}
 """Every other frame can be found by itself, since frames are read in any order."""
 
@@ -84,7 +86,7 @@ class RowFiles:
         """Add rows; all have the same columns."""
         self._waiting.append(table)
         self._num_bytes += table.nbytes
-        if self._num_bytes >= GROUP_BYTES:
+        if self._num_bytes >= GROUP_BYTES or len(self._waiting) >= GROUP_TABLES:
             self._write()
 
     def _write(self) -> None:
