@@ -226,9 +226,13 @@ def test_rates_must_be_one(tmp_path):
     records[1].steps["time_ns"] *= 2
     with pytest.raises(UserError, match="'reach-1' has 25 steps a second, not 50"):
         export(write(tmp_path / "two", records), tmp_path / "set")
-    records[0].steps["time_ns"][2] += 1
+    records[0].steps["time_ns"][2] += 5
     with pytest.raises(UserError, match="'reach-0': its steps are not evenly apart"):
         export(write(tmp_path / "uneven", records[:1]), tmp_path / "set")
+    # thirds of a nanosecond are not kept
+    records[0].steps["time_ns"][:] = np.rint(np.arange(4) * 1e9 / 30)
+    export(write(tmp_path / "thirds", records[:1]), tmp_path / "thirds-set")
+    assert json.loads((tmp_path / "thirds-set" / "meta" / "info.json").read_text())["fps"] == 30
     del records[0].steps["time_ns"]
     untimed = write(tmp_path / "untimed", records[:1])
     with pytest.raises(UserError, match="give --fps"):

@@ -6,7 +6,8 @@ feature holds what; `origin` keeps the rest in ``meta/troupe``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from troupe.episodes.exchange.lerobot_layout import (
     Layout,
     layout_for,
 )
-from troupe.episodes.exchange.lerobot_stats import DatasetStats, array_stats, image_stats
+from troupe.episodes.exchange.lerobot_stats import DatasetStats, Stats, array_stats, image_stats
 from troupe.episodes.exchange.origin import OriginWriter
 from troupe.episodes.exchange.place import check_place, new_dataset
 from troupe.episodes.exchange.selection import Exchanged, Report, Selection, no_report
@@ -52,8 +53,10 @@ from troupe.episodes.video import check_video
 VERSION = "v3.0"
 ORIGIN = "meta/troupe"
 IMAGE_KINDS = ("png", "video", "none")
-WHOLE_FPS = 1e-9
-"""How far a rate may be from a whole number and still be meant as one."""
+ROUNDED_NS = 1.0
+"""By how much times in whole ns may differ from those that are meant."""
+SAME_RATE = 1e-6
+"""By which part two rates may differ and still be meant as one."""
 
 
 def export_lerobot(
@@ -141,24 +144,13 @@ class _Writer:
         record = to_record(row, self._schema)
         length = _length(record)
         fps = self._rate(record)
-        shown = {
-            name: _of_steps(record, name, length, self._layout.images[name])
-            for name in self._layout.images
-        }
         about = record.about
         task = str(self._task or about.get("task") or about.get("experiment") or self._default_task)
-        task_index = self._tasks.setdefault(task, len(self._tasks))
-        columns = self._columns(record, length) | {
-            "timestamp": (np.arange(length) / fps).astype(np.float32),
-            "frame_index": np.arange(length),
-            "episode_index": np.full(length, self.num_episodes),
-            "index": np.arange(self.num_frames, self.num_frames + length),
-            "task_index": np.full(length, task_index),
-        }
-        columns = {n: v if v.ndim > 1 else v.reshape(-1, 1) for n, v in columns.items()}
+        shown = {name: _of_steps(record, name, length) for name in self._layout.images}
+        columns = self._columns(record, length) | self._indices(length, fps, task)
         pictures: dict[str, list[bytes]] = {}
-        films: dict[str, Any] = {}
-        stats = {}
+        films: dict[str, float] = {}
+        stats: dict[str, Stats] = {}
         for name, source in self._layout.images.items():
             chosen = record.images[name][shown[name]]
             if source.kind == "video":
@@ -167,11 +159,34 @@ class _Writer:
                 pictures[source.feature] = self._encoded(row, name, chosen, shown[name])
             else:
                 columns[source.feature] = chosen
-            if source.kind in ("image", "video"):
-                stats[source.feature] = image_stats(chosen)
+                continue
+            stats[source.feature] = image_stats(chosen)
         stats |= {name: array_stats(values) for name, values in columns.items()}
-        chunk, file = self._data.at
+        self._add_entry(length, task, films, stats)
         self._data.add(frame_table(columns, pictures))
+        self._stats.add(stats)
+        self._origin.add(_rest(record, shown))
+        self.num_episodes += 1
+        self.num_frames += length
+
+    def _indices(self, length: int, fps: float, task: str) -> dict[str, npt.NDArray[Any]]:
+        """Return the columns that every data set has."""
+        task_index = self._tasks.setdefault(task, len(self._tasks))
+        columns: dict[str, npt.NDArray[Any]] = {
+            "timestamp": (np.arange(length) / fps).astype(np.float32),
+            "frame_index": np.arange(length),
+            "episode_index": np.full(length, self.num_episodes),
+            "index": np.arange(self.num_frames, self.num_frames + length),
+            "task_index": np.full(length, task_index),
+        }
+        return {name: values.reshape(-1, 1) for name, values in columns.items()}
+
+    def _add_entry(
+        self, length: int, task: str, films: Mapping[str, float], stats: Mapping[str, Stats]
+    ) -> None:
+        """Say where an episode is, before its rows are added."""
+        chunk, file = self._data.at
+        own_chunk, own_file = self._episodes.at
         entry = {
             "episode_index": self.num_episodes,
             "tasks": [task],
@@ -180,19 +195,16 @@ class _Writer:
             "data/file_index": file,
             "dataset_from_index": self.num_frames,
             "dataset_to_index": self.num_frames + length,
+            **films,
+            **{
+                f"stats/{name}/{figure}": value.tolist()
+                for name, of_one in stats.items()
+                for figure, value in of_one.items()
+            },
+            "meta/episodes/chunk_index": own_chunk,
+            "meta/episodes/file_index": own_file,
         }
-        chunk, file = self._episodes.at
-        entry |= films | {
-            f"stats/{name}/{figure}": value.tolist()
-            for name, of_one in stats.items()
-            for figure, value in of_one.items()
-        }
-        entry |= {"meta/episodes/chunk_index": chunk, "meta/episodes/file_index": file}
         self._episodes.add(pa.Table.from_pylist([entry]))
-        self._stats.add(stats)
-        self._origin.add(_rest(record, shown))
-        self.num_episodes += 1
-        self.num_frames += length
 
     def close(self, selection: Selection) -> None:
         """Write what is known only at the end."""
@@ -226,16 +238,10 @@ class _Writer:
         """Return the frames a second, which all episodes have in common."""
         times = record.steps.get("time_ns")
         if times is not None and len(times) > 1:
-            steps = np.unique(np.diff(times))
-            if len(steps) > 1 or steps[0] <= 0:
-                raise UserError(
-                    f"episode '{record.id}': its steps are not evenly apart in time_ns, which "
-                    "LeRobot's frames are."
-                )
-            found = _whole(NANOSECONDS["s"] / int(steps[0]))
+            found = _even_rate(record.id, times)
             if self._fps is None:
                 self._fps = found
-            elif self._fps != found:
+            elif not math.isclose(self._fps, found, rel_tol=SAME_RATE):
                 raise UserError(
                     f"episode '{record.id}' has {found:g} steps a second, not {self._fps:g}; a "
                     "LeRobotDataset has one rate: choose episodes by --where, leave --fps out."
@@ -264,7 +270,7 @@ class _Writer:
             columns[TRUNCATED] = is_last & (not _said(record, "terminated"))
         if self._layout.has_success:
             columns[SUCCESS] = is_last & bool(_said(record, "success"))
-        return columns
+        return {n: v if v.ndim > 1 else v.reshape(-1, 1) for n, v in columns.items()}
 
     def _film(
         self, source: ImageSource, frames: npt.NDArray[np.uint8], fps: float
@@ -299,8 +305,22 @@ class _Writer:
         return {"info": {f"video.{k}": v for k, v in about.items()} | {"has_audio": False}}
 
 
-def _whole(rate: float) -> float:
-    return float(round(rate)) if abs(rate - round(rate)) < WHOLE_FPS * rate else rate
+def _even_rate(id: str, times: npt.NDArray[np.int64]) -> float:
+    """Return how many steps there are in a second; a whole number if rounding to ns hides one.
+
+    Raises:
+        UserError: if they are not evenly apart.
+    """
+    step_ns = float(times[-1] - times[0]) / (len(times) - 1)
+    even = times[0] + step_ns * np.arange(len(times))
+    if step_ns <= 0 or np.abs(times - even).max() > ROUNDED_NS:
+        raise UserError(
+            f"episode '{id}': its steps are not evenly apart in time_ns, as LeRobot's frames are."
+        )
+    rate = NANOSECONDS["s"] / step_ns
+    whole = float(round(rate))
+    is_whole = whole > 0 and abs(step_ns - NANOSECONDS["s"] / whole) <= ROUNDED_NS
+    return whole if is_whole else rate
 
 
 def _said(record: EpisodeRecord, name: str) -> Any:
@@ -320,9 +340,7 @@ def _length(record: EpisodeRecord) -> int:
     return length
 
 
-def _of_steps(
-    record: EpisodeRecord, name: str, length: int, source: ImageSource
-) -> npt.NDArray[np.int64]:
+def _of_steps(record: EpisodeRecord, name: str, length: int) -> npt.NDArray[np.int64]:
     """Return for each step which of the episode's images shows it.
 
     Raises:
