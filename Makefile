@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 NEST_MPI ?= .nest-mpi
-TORCH := .torch
+TORCH ?= .torch
+LEROBOT ?= .lerobot
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROJECT_INSTALL := $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
@@ -15,7 +16,7 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile -
 	--generate-hashes --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all check-torch check-nest-mpi format check bench docs build requirements requirements-torch clean
+.PHONY: help setup demo test test-slow test-all check-torch check-nest-mpi check-lerobot format check bench docs build requirements requirements-torch clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +41,9 @@ check-torch: $(TORCH)/.installed ## test what is for PyTorch, in an environment 
 check-nest-mpi: $(VENV)/.dev $(NEST_MPI)/.built ## build NEST with MPI, once, and test servers of several processes
 	PATH="$(abspath $(NEST_MPI))/bin:$$PATH" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
 		$(BIN)/pytest --numprocesses=0 tests/mpi/check_nest_server.py
+
+check-lerobot: $(VENV)/.dev $(LEROBOT)/.installed ## install LeRobot, 7 GB, once, and test data sets to and from it
+	LEROBOT=$(LEROBOT) $(BIN)/pytest --numprocesses=0 --timeout=600 tests/lerobot/check_lerobot.py
 
 format: $(VENV)/.dev ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .
@@ -121,6 +125,14 @@ $(NEST_MPI)/.built: | $(BIN)/python
 	CMAKE_BUILD_PARALLEL_LEVEL=2 $(NEST_MPI)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--no-cache-dir --no-binary nest-simulator --config-settings=cmake.define.with-mpi=ON mpi4py docopt \
 		"nest-simulator[server]$$(sed -n 's/^nest-simulator\(==[0-9.]*\).*/\1/p' requirements/dev.txt)"
+	@touch $@
+
+# apart, since LeRobot bounds PyTorch and many others from above
+$(LEROBOT)/.installed: benchmarks/peers/lerobot/requirements.txt | $(BIN)/python
+	$(PYTHON) -m venv --clear $(LEROBOT)
+	@echo "Installing LeRobot into $(LEROBOT) (once; several minutes, 7 GB) ..."
+	$(LEROBOT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		--requirement $<
 	@touch $@
 
 # programs that tests start; where they cannot be installed from here, the tests name them

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tests.episodes.exchange.conftest import attempt, write
 from tests.episodes.store.conftest import SCHEMA, made
 from troupe.episodes.store import StoreWriter, create_store
 
@@ -87,3 +88,42 @@ def test_report_shows_success_by_object_and_examples(troupe, place, tmp_path):
     assert page.count("data:image/png;base64,") == 8
     assert "http://" not in page
     assert "https://" not in page
+
+
+def test_export_and_import(troupe, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write(tmp_path / "reach", [attempt(number) for number in range(4)])
+    export = ("store", "export", "reach", "--out", "reach-v0")
+    code, out, err = troupe(*export, "--to", "lerobot", "--where", "success > 0", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {
+        "place": "reach-v0",
+        "episodes": 2,
+        "steps": 12,
+        "repeats": 0,
+        "left_out": [],
+        "skipped": {},
+    }
+    info = json.loads((tmp_path / "reach-v0" / "meta" / "info.json").read_text())
+    assert info["features"]["observation.state"]["shape"] == [4]
+    code, out, err = troupe("store", "import", "reach-v0", "back")
+    assert (code, out, "2 episodes, 12 steps" in err) == (0, "", True)
+
+    code, _, err = troupe(*export, "--to", "lerobot")
+    assert (code, "or --force to replace it" in err.replace("\n", " ")) == (2, True)
+    options = ("--force", "--images", "none", "--state", "observation,arm.grip")
+    code, _, err = troupe(*export, "--to", "lerobot", *options)
+    assert (code, "left out: images top.rgb" in err) == (0, True)
+    info = json.loads((tmp_path / "reach-v0" / "meta" / "info.json").read_text())
+    assert info["features"]["observation.state"]["shape"] == [5]
+
+    code, _, err = troupe(*export, "--to", "rlds")
+    assert (code, "unknown format 'rlds'" in err) == (2, True)
+    code, _, err = troupe(*export, "--to", "minari", "--fps", "10")
+    assert (code, "--fps is not for --to minari" in err) == (2, True)
+    code, _, err = troupe(*export, "--to", "minari", "--env", "troupe/No-v0")
+    assert (code, "--env:" in err) == (2, True)
+    code, _, err = troupe("store", "export", "reach", "--to", "minari", "--out", "mine/reach-v0")
+    assert (code, "4 episodes" in err) == (0, True)
+    code, out, err = troupe("store", "import", "mine/reach-v0", "back", "--json")
+    assert (code, json.loads(out)["repeats"]) == (0, 2), err

@@ -181,6 +181,14 @@ def test_any_experiment_makes_an_environment() -> None:
     env.close()
 
 
+def test_a_plain_description_makes_the_same_environment() -> None:
+    resolved = load_experiment("scara-reach", SHORT).resolved()
+    envs = [make(), TroupeEnv(resolved)]
+    np.testing.assert_array_equal(*(env.reset(seed=3)[0] for env in envs))
+    action = envs[0].action_space.sample()
+    np.testing.assert_array_equal(*(env.step(action)[0] for env in envs))
+
+
 def test_discrete_actions_are_a_discrete_space() -> None:
     description = {
         "name": "cart",

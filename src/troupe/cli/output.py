@@ -95,3 +95,35 @@ def _print_lines(total_steps: int) -> Callable[[Mapping[str, float]], None]:
         print(line, file=sys.stderr, flush=True)
 
     return show
+
+
+@contextmanager
+def counting_progress(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of something are done: a bar on a terminal, a line now and then elsewhere.
+
+    Args:
+        label: what is being done.
+        quiet: whether to show nothing.
+    """
+    if quiet:
+        yield lambda done, total: None
+        return
+    if not console.is_terminal:
+        yield _print_counts(label)
+        return
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task(label)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)
+
+
+def _print_counts(label: str) -> Callable[[int, int], None]:
+    due = time.monotonic() + PLAIN_EVERY_S
+
+    def show(done: int, total: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + PLAIN_EVERY_S
+            print(f"{label}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+
+    return show

@@ -1,4 +1,4 @@
-"""``troupe store``: query, report, verify and keep a store of episodes."""
+"""``troupe store``: query, report, verify, keep, export and import a store of episodes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from troupe.cli.exchange import export, import_
 from troupe.cli.output import console, print_json
 from troupe.core.time import NANOSECONDS, parse_duration
 
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 SHOWN_ROWS = 50
 
 store = typer.Typer(
-    help="Query, report, verify and keep a store of episodes.", no_args_is_help=True
+    help="Query, report, verify, keep, export and import a store of episodes.",
+    no_args_is_help=True,
 )
+store.command()(export)
+store.command("import")(import_)
 
 Place = Annotated[str, typer.Argument(metavar="STORE", help="A store: a directory or URL.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from troupe.experiments.simulation import Simulation, Step
 
 Observation = npt.NDArray[np.float32]
 Info = dict[str, Any]
+Source = str | Path | Mapping[str, Any] | Experiment
+"""A name in the catalog, the path of a file, a plain description, or an experiment."""
 
 MAX_SEED = 2**63
 
@@ -34,12 +36,12 @@ class TroupeEnv(gymnasium.Env[Observation, npt.NDArray[Any]]):
 
     metadata: dict[str, Any] = {"render_modes": []}
 
-    def __init__(self, experiment: str | Path | Experiment, overrides: Iterable[str] = ()) -> None:
+    def __init__(self, experiment: Source, overrides: Iterable[str] = ()) -> None:
         """Build the engines.
 
         Args:
-            experiment: name in the catalog, path of a file, or an experiment.
-            overrides: of a name or file, each "key.key=value".
+            experiment: name in the catalog, path of a file, description, or experiment.
+            overrides: of what is not an experiment yet, each "key.key=value".
 
         Raises:
             UserError: if there is no such experiment or it has no task.
@@ -90,7 +92,7 @@ class TroupeVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]
     def __init__(
         self,
         num_envs: int,
-        experiment: str | Path | Experiment,
+        experiment: Source,
         overrides: Iterable[str] = (),
         num_threads: int = 0,
     ) -> None:
@@ -98,8 +100,8 @@ class TroupeVectorEnv(VectorEnv[Observation, npt.NDArray[Any], npt.NDArray[Any]]
 
         Args:
             num_envs: how many instances.
-            experiment: name in the catalog, path of a file, or an experiment.
-            overrides: of a name or file, each "key.key=value".
+            experiment: name in the catalog, path of a file, description, or experiment.
+            overrides: of what is not an experiment yet, each "key.key=value".
             num_threads: native threads, 0 for one a core.
 
         Raises:
@@ -218,13 +220,15 @@ def space_of(spec: ArraySpec) -> gymnasium.Space[Any]:
 
 
 def _simulation(
-    experiment: str | Path | Experiment,
+    experiment: Source,
     overrides: Iterable[str],
     num_instances: int,
     num_threads: int,
 ) -> Simulation:
     if not isinstance(experiment, Experiment):
-        description = apply_overrides(read_description(experiment), overrides)
+        if not isinstance(experiment, Mapping):
+            experiment = read_description(experiment)
+        description = apply_overrides(dict(experiment), overrides)
         # an environment needs no learner of ours, nor what that would import
         experiment = build_experiment({**description, "learner": None})
     if experiment.task is None:

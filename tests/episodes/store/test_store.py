@@ -10,12 +10,24 @@ import pytest
 from tests.episodes.store.conftest import SCHEMA, assert_same, made
 from troupe.core import TroupeError, UserError
 from troupe.episodes.store import StoreSchema, StoreWriter, create_store, open_store, verify
+from troupe.episodes.store.table import to_record
 
 
 def write(store, numbers, tmp_path, writer="w", **options) -> None:
     with StoreWriter(store, writer, spool=tmp_path / "spool", **options) as out:
         for number in numbers:
             out.add(made(number))
+
+
+def test_rows_are_given_one_by_one(tmp_path):
+    store = create_store(tmp_path / "store", SCHEMA)
+    write(store, range(7), tmp_path, shard_episodes=3)
+    rows = list(store.rows({"a-2", "a-3", "a-6", "a-9"}))
+    assert [row["id"].to_pylist() for row in rows] == [["a-2"], ["a-3"], ["a-6"]]
+    assert_same(to_record(rows[1], store.schema), made(3))
+    # two writers with the same episode: it is given once
+    write(store, [2, 7], tmp_path, writer="v")
+    assert [row["id"][0].as_py() for row in store.rows()].count("a-2") == 1
 
 
 def test_episodes_come_back_exactly_from_any_storage(url, tmp_path):

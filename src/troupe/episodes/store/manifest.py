@@ -116,6 +116,11 @@ def manifest_file(name: str) -> str:
     return f"manifests/{name}.json"
 
 
+def experiment_file(name: str) -> str:
+    """Return the name of the file in which a store keeps an experiment of its episodes."""
+    return f"experiments/{name}.json"
+
+
 def superseded(manifests: Iterable[Manifest]) -> set[str]:
     """Return the names of manifests that others replace."""
     return {name for manifest in manifests for name in manifest.replaces}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -172,6 +172,22 @@ class Store:
                 return to_record(self._row(shard.manifest.name, row), self.schema)
         raise UserError(f"store '{self.url}' has no episode '{id}'.")
 
+    def rows(self, ids: Collection[str] | None = None) -> Iterator[pa.Table]:
+        """Give episodes as tables of one row, in the order of the store.
+
+        One row group is in memory at a time.
+
+        Args:
+            ids: of the episodes; None for all.
+
+        Raises:
+            TroupeError: if a shard cannot be read.
+        """
+        for shard in self.shards():
+            wanted = [id for id in shard.episodes if ids is None or id in ids]
+            if wanted:
+                yield from self._shard_rows(shard, frozenset(wanted))
+
     @contextmanager
     def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
         """Give a shard, open; its pages' checksums are verified as they are read.
@@ -199,6 +215,19 @@ class Store:
             return shard.read_row_group(group, columns)
         except Exception as error:  # of any kind: each file system has its own
             raise shard_error(self.url, name, described(error)) from error
+
+    def _shard_rows(self, shard: Shard, wanted: frozenset[str]) -> Iterator[pa.Table]:
+        name, first = shard.manifest.name, 0
+        with self.parquet(name) as file:
+            for group, num_rows in enumerate(shard.manifest.groups):
+                there = shard.manifest.episodes[first : first + num_rows]
+                first += num_rows
+                if wanted.isdisjoint(there):
+                    continue
+                table = self.read_group(file, name, group, file.schema_arrow.names)
+                for row, id in enumerate(there):
+                    if id in wanted:
+                        yield table.slice(row, 1).combine_chunks()
 
     def _row(self, name: str, row: int) -> pa.Table:
         with self.parquet(name) as shard:

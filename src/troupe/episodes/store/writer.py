@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ class StoreWriter:
         self._store.schema.check(record)
         images = encode_images(record, self._store.schema)
         self._known.add(record.id)
-        self._records.append(record)
+        self._records.append(replace(record, images={}))  # encoded they are much smaller
         self._images.append(images)
         self._num_bytes += sum(values.nbytes for values in record.steps.values())
         self._num_bytes += sum(len(image) for of_one in images.values() for image in of_one)

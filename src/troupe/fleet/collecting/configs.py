@@ -7,6 +7,7 @@ import json
 
 from troupe.core.errors import UserError
 from troupe.episodes.store import Store
+from troupe.episodes.store.manifest import experiment_file
 from troupe.experiments.load import build_experiment
 from troupe.experiments.schema import Experiment
 
@@ -24,7 +25,7 @@ def config_of(experiment: Experiment) -> tuple[str, bytes]:
 def keep_config(store: Store, experiment: Experiment) -> None:
     """Keep an experiment in a store, if it is not there yet."""
     name, text = config_of(experiment)
-    store.files.put_new(_file(name), text)
+    store.files.put_new(experiment_file(name), text)
 
 
 def read_config(store: Store, name: str) -> Experiment:
@@ -34,11 +35,7 @@ def read_config(store: Store, name: str) -> Experiment:
         UserError: if it keeps none of that name.
     """
     try:
-        text = store.files.read(_file(name))
+        text = store.files.read(experiment_file(name))
     except FileNotFoundError as error:
         raise UserError(f"store '{store.url}' keeps no experiment '{name}'.") from error
     return build_experiment(json.loads(text))
-
-
-def _file(name: str) -> str:
-    return f"experiments/{name}.json"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from troupe.core.errors import UserError
 from troupe.core.files import write_atomic
+from troupe.episodes.video import FilmWriter, check_video
 
 Frames = Sequence[npt.NDArray[np.uint8]]
 FORMATS = (".mp4", ".png")
@@ -25,10 +26,7 @@ def check_film(path: Path) -> None:
     if path.suffix not in FORMATS:
         raise UserError(f"--out: '{path}' is neither of {', '.join(FORMATS)}.")
     if path.suffix == ".mp4":
-        try:
-            import av  # noqa: F401 - whether it is there
-        except ImportError as error:
-            raise UserError("--out: MP4 needs PyAV: pip install 'troupe[video]'.") from error
+        check_video("--out")
 
 
 def write_film(path: Path, frames: Frames, fps: float) -> None:
@@ -53,18 +51,10 @@ def _write_strip(path: Path, frames: Frames) -> None:
 
 
 def _write_mp4(path: Path, frames: Frames, fps: float) -> None:
-    from fractions import Fraction
-
-    import av
-
     # H.264 in the usual colours wants even sizes
     height, width = (2 * (size // 2) for size in frames[0].shape[:2])
     unfinished = path.with_name(f".{path.name}")
-    with av.open(str(unfinished), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    with FilmWriter(unfinished, fps, height, width) as film:
         for frame in frames:
-            whole = np.ascontiguousarray(frame[:height, :width])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(whole, format="rgb24")))
-        container.mux(stream.encode())
+            film.add(frame[:height, :width])
     unfinished.rename(path)
