@@ -43,6 +43,11 @@ class StoreFiles:
         """Whether it is on this machine."""
         return self.protocol in ("file", "local")
 
+    @property
+    def reads_at_once(self) -> bool:
+        """Whether several threads may read; in memory they would share the place in a file."""
+        return self.is_local or self.protocol in OBJECT_STORES - {"memory"}
+
     def path(self, name: str) -> str:
         """Return the file system's path of a file."""
         return f"{self._root}/{name}"
@@ -93,11 +98,11 @@ class StoreFiles:
             return pa.OSFile(self.path(name), "rb")
         return self.system.open(self.path(name), "rb")
 
-    def put(self, name: str, content: bytes) -> None:
+    def put(self, name: str, content: bytes | memoryview) -> None:
         """Write a file, which appears whole."""
         path = self.path(name)
         if self.protocol in OBJECT_STORES:
-            self.system.pipe_file(path, content)
+            self.system.pipe_file(path, bytes(content))
             return
         folder, _, base = path.rpartition("/")
         aside = f"{folder}/.{base}.{uuid.uuid4().hex}.part"
@@ -105,7 +110,7 @@ class StoreFiles:
         if self.is_local:
             _write_local(Path(aside), Path(path), content)
             return
-        self.system.pipe_file(aside, content)
+        self.system.pipe_file(aside, bytes(content))
         self.system.mv(aside, path)
 
     def put_file(self, name: str, file: Path) -> None:
@@ -157,7 +162,7 @@ class StoreFiles:
         return now_s - float(self.system.modified(self.path(name)).timestamp())
 
 
-def _write_local(aside: Path, path: Path, content: bytes) -> None:
+def _write_local(aside: Path, path: Path, content: bytes | memoryview) -> None:
     try:
         aside.write_bytes(content)
         aside.replace(path)

@@ -22,7 +22,7 @@ LOCK = "lock"
 
 
 class Spool:
-    """A bounded folder of shards, oldest first; used by two threads of one process."""
+    """A bounded folder of shards, oldest first; used by threads of one process."""
 
     def __init__(self, directory: Path, url: str, limit_bytes: int) -> None:
         """Lock a new folder, and take over what dead writers to the same store left.
@@ -59,7 +59,7 @@ class Spool:
             used = sum(manifest.num_bytes for manifest in self._waiting)
             return not self._waiting or used + num_bytes <= self._limit_bytes
 
-    def add(self, manifest: Manifest, content: bytes) -> None:
+    def add(self, manifest: Manifest, content: bytes | memoryview) -> None:
         """Keep a shard.
 
         Raises:
