@@ -78,7 +78,7 @@ def _of_frames(store: Store, table: pa.Table, columns: list[str], frames: list[s
     steps = [c for c in table.column_names if c.startswith("step.")]
     if steps:
         num_steps = pc.list_value_length(table[steps[0]]).to_numpy()
-        shown = shown + np.repeat(np.cumsum([0, *num_steps[:-1]]), lengths)
+        shown = shown + np.repeat(np.cumsum(num_steps) - num_steps, lengths)
     batch = {}
     for column in columns:
         kind, _, name = column.partition(".")
@@ -125,16 +125,14 @@ def joined(parts: Sequence[Batch]) -> Batch:
     return {name: np.concatenate(_alike([part[name] for part in parts])) for name in parts[0]}
 
 
-def mixed(parts: Sequence[Batch], order: npt.NDArray[np.int64]) -> Batch:
-    """Return the items of several batches in an order of all of them: item i is order[i]."""
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
+def mixed(parts: Sequence[Batch], places: npt.NDArray[np.int64]) -> Batch:
+    """Return the items of several batches, each in its place."""
     ends = np.cumsum([num_items(part) for part in parts])[:-1]
     places_of_parts = np.split(places, ends)
     batch = {}
     for name in parts[0]:
         values = _alike([part[name] for part in parts])
-        made = np.empty((len(order), *values[0].shape[1:]), np.result_type(*values))
+        made = np.empty((len(places), *values[0].shape[1:]), np.result_type(*values))
         # each item is copied once, as a block of bytes
         rows = _rows(made)
         for of_part, where in zip(values, places_of_parts, strict=True):
@@ -145,10 +143,11 @@ def mixed(parts: Sequence[Batch], order: npt.NDArray[np.int64]) -> Batch:
 
 def _rows(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return an array of items that are blocks of bytes, where they are several numbers each."""
-    size = values.itemsize * int(np.prod(values.shape[1:]))
+    size = int(np.prod(values.shape[1:]))
     if values.ndim == 1 or values.dtype.hasobject or not size:
         return values
-    return values.reshape(len(values), -1).view(np.dtype((np.void, size)))[:, 0]
+    block = np.dtype((np.void, size * values.itemsize))
+    return values.reshape(len(values), size).view(block)[:, 0]
 
 
 def _alike(parts: Sequence[npt.NDArray[Any]]) -> Sequence[npt.NDArray[Any]]:

@@ -134,8 +134,8 @@ def _batches(
 
     def mix(number: int, pool: list[Unit]) -> Batch:
         parts = list(readers.map(read, pool))
-        order = np.random.default_rng([seed or 0, epoch, number])
-        return mixed(parts, order.permutation(sum(map(num_items, parts))))
+        places = np.random.default_rng([seed or 0, epoch, number])
+        return mixed(parts, places.permutation(sum(map(num_items, parts))))
 
     try:
         if seed is None:
