@@ -14,7 +14,7 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile -
 	--generate-hashes --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all check-nest-mpi format check bench docs build requirements clean
+.PHONY: help setup demo test test-slow test-all check-nest-mpi check-s3 format check bench docs build requirements clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ test-all: $(VENV)/.dev $(VENV)/.system ## run all tests and show what they do no
 check-nest-mpi: $(VENV)/.dev $(NEST_MPI)/.built ## build NEST with MPI, once, and test servers of several processes
 	PATH="$(abspath $(NEST_MPI))/bin:$$PATH" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
 		$(BIN)/pytest --numprocesses=0 tests/mpi/check_nest_server.py
+
+check-s3: $(VENV)/.dev ## test shared storage on a real server that speaks S3, OpenStack Swift
+	@command -v swift-proxy-server >/dev/null || \
+		{ echo "needs: apt-get install swift swift-proxy swift-account swift-container swift-object" >&2; exit 1; }
+	$(BIN)/python -m tests.s3.swift $(BIN)/pytest --numprocesses=0 -m "" -k s3 tests/episodes/store tests/fleet/test_storage.py
+	$(BIN)/python -m tests.s3.swift $(BIN)/python -m benchmarks store_kills --only s3://troupe --out runs/check-s3
 
 format: $(VENV)/.dev ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .

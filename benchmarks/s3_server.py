@@ -15,7 +15,10 @@ class S3Server:
 
     Attributes:
         environment: by which clients find it and are let in.
+        bucket: that there is.
     """
+
+    bucket = BUCKET
 
     def __init__(self) -> None:
         self._port = 0

@@ -1,16 +1,15 @@
 """Exactly once, whatever dies or goes away."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import bring_back, take_away, wait_until
 from tests.episodes.store.conftest import SCHEMA, assert_same, made
 from troupe.episodes.store import StoreWriter, create_store, open_store, verify, writer
 from troupe.episodes.store.loader import batches
@@ -27,14 +26,6 @@ def impatient(monkeypatch):
 def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def wait_until(condition) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise TimeoutError
 
 
 def test_what_was_flushed_is_there_before_the_writer_ends(url, tmp_path):
@@ -82,7 +73,7 @@ def is_full(out: StoreWriter) -> bool:
 
 
 def test_storage_that_goes_away_holds_the_writer_up_and_nothing_is_lost(local, tmp_path):
-    shared, away, lines = tmp_path / "store", tmp_path / "away", []
+    shared, lines = tmp_path / "store", []
     out = StoreWriter(
         local,
         "w",
@@ -93,8 +84,7 @@ def test_storage_that_goes_away_holds_the_writer_up_and_nothing_is_lost(local, t
     )
     out.add(made(0))
     out.flush()
-    shared.rename(away)
-    shared.write_text("no directory")
+    take_away(shared)
     added = []
 
     def add() -> None:
@@ -107,8 +97,7 @@ def test_storage_that_goes_away_holds_the_writer_up_and_nothing_is_lost(local, t
     wait_until(lambda: lines and is_full(out))
     assert adding.is_alive()
     assert 0 < len(added) < 8  # two more than wait: those that are being made
-    shared.unlink()
-    away.rename(shared)
+    bring_back(shared)
     adding.join()
     out.close()
     assert sorted(local.episode_ids()) == sorted(f"a-{number}" for number in range(20))
@@ -121,13 +110,13 @@ def test_storage_that_goes_away_holds_the_writer_up_and_nothing_is_lost(local, t
 LEFT = """
 import os, shutil, signal, sys, time
 from pathlib import Path
+from tests.conftest import take_away
 from tests.episodes.store.conftest import made
 from troupe.episodes.store import StoreWriter, open_store
 folder = Path(sys.argv[1])
 store = open_store(folder / "store")
 out = StoreWriter(store, "dead", spool=folder / "spool", shard_episodes=2)
-(folder / "store").rename(folder / "away")
-(folder / "store").write_text("no directory")
+take_away(folder / "store")
 for number in range(6):
     out.add(made(number))
 while len(out._spool.waiting()) < 3:
@@ -138,8 +127,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_what_a_killed_writer_left_in_the_spool_is_brought_in_by_the_next(local, tmp_path):
     assert run(LEFT, tmp_path).returncode == -signal.SIGKILL
-    (tmp_path / "store").unlink()
-    (tmp_path / "away").rename(tmp_path / "store")
+    bring_back(tmp_path / "store")
     assert local.episode_ids() == []
     with StoreWriter(local, "living", spool=tmp_path / "spool") as out:
         assert not out.add(made(3))
@@ -188,8 +176,7 @@ def test_a_full_disk_here_does_not_stop_what_storage_can_take(tmp_path):
 def fail_while_storage_is_away(store, folder) -> None:
     with StoreWriter(store, "w", spool=folder / "spool") as out:
         out.add(made(0))
-        (folder / "store").rename(folder / "away")
-        (folder / "store").write_text("no directory")
+        take_away(folder / "store")
         raise ZeroDivisionError
 
 
@@ -197,8 +184,7 @@ def test_an_error_of_the_collector_is_not_hidden_by_storage_that_is_away(local, 
     with pytest.raises(ZeroDivisionError) as failure:
         fail_while_storage_is_away(local, tmp_path)
     assert "1 shards wait in '" in failure.value.__notes__[0]
-    (tmp_path / "store").unlink()
-    (tmp_path / "away").rename(tmp_path / "store")
+    bring_back(tmp_path / "store")
     StoreWriter(local, "next", spool=tmp_path / "spool").close()
     assert local.episode_ids() == ["a-0"]
 
