@@ -30,6 +30,10 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 
 
+class NotAcknowledgedError(TroupeError):
+    """The store has not answered in time; what was added waits on this machine."""
+
+
 class StoreWriter:
     """Adds episodes to a store, each once, however often its process is killed and begins again.
 
@@ -130,7 +134,8 @@ class StoreWriter:
         """Wait until the store has all that was added; this acknowledges it.
 
         Raises:
-            TroupeError: if that takes longer than asked; what waits stays in the spool.
+            NotAcknowledgedError: if that takes longer than asked; what waits stays in the spool.
+            UserError: if episodes have values of one name of different kinds.
         """
         began_s = time.monotonic()
         self._encoders.settle()
@@ -145,7 +150,7 @@ class StoreWriter:
         """Flush and end; what still waits after an error is for the next writer.
 
         Raises:
-            TroupeError: as `flush` does.
+            NotAcknowledgedError: as `flush` does.
         """
         if self._is_over:
             return
@@ -211,9 +216,9 @@ class StoreWriter:
     def _has_none_left(self) -> bool:
         return not self._encoders.num_episodes and not self._spool.waiting()
 
-    def _not_answered(self) -> TroupeError:
+    def _not_answered(self) -> NotAcknowledgedError:
         lost = self._encoders.num_episodes + len(self._records)
-        return TroupeError(
+        return NotAcknowledgedError(
             f"store '{self._store.url}' has not answered; {len(self._spool.waiting())} shards wait "
             f"in '{self._spool.path}' for the next writer on this machine"
             + (f", which has no room for {lost} more episodes." if lost else ".")
