@@ -168,6 +168,38 @@ assert "is full: OSError: [Errno 27] File too large" in lines[0], lines
 """
 
 
+BOTH_FULL = """
+import resource, sys, time
+from pathlib import Path
+from tests.conftest import wait_until
+from tests.episodes.store.conftest import SCHEMA, made
+from troupe.episodes.store import StoreWriter, create_store, verify, writer
+writer.FIRST_PAUSE_S = 0.01
+folder = Path(sys.argv[1])
+store = create_store(folder / "store", SCHEMA)
+lines = []
+out = StoreWriter(store, "w", spool=folder / "spool", shard_episodes=2, report=lines.append)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+out.add(made(0))
+out.add(made(1))
+wait_until(lambda: lines)
+assert "is full: OSError: [Errno 27] File too large" in lines[0], lines
+time.sleep(0.1)
+assert store.episode_ids() == []
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+out.add(made(2))
+out.close()
+assert sorted(store.episode_ids()) == ["a-0", "a-1", "a-2"]
+assert not verify(store).wrong
+assert not list(folder.rglob("*.part"))
+"""
+
+
+def test_full_disks_here_and_there_hold_the_writer_up_until_there_is_room(tmp_path):
+    done = run(BOTH_FULL, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_full_disk_here_does_not_stop_what_storage_can_take(tmp_path):
     done = run(FULL, tmp_path / "spool")
     assert done.returncode == 0, done.stderr

@@ -161,6 +161,11 @@ def test_a_policy_of_a_run_collects(small, tmp_path: Path) -> None:
     ("overrides", "policy", "message"),
     [
         (["collect.images=[arm.top.rgb]"], "random", "unknown datapack to read 'arm.top.rgb'"),
+        (
+            ["collect.images=[arm.overhead.heat]"],
+            "random",
+            "read 'arm.overhead.heat'. Did you mean",
+        ),
         (["collect.images=[arm.joint_position]"], "random", "unknown image 'arm.joint_position'"),
         (["collect.record=[arm.joints]"], "random", "unknown datapack to read 'arm.joints'"),
         ([], "clever", "'clever' is neither a run's directory nor one of random, zero, heu"),
@@ -286,7 +291,7 @@ def test_collecting_goes_on_while_the_store_is_away_and_loses_nothing(
     assert "cannot be written, shards wait in" in said[0]
     assert waiting
     assert any("can be written again, after" in line for line in said)
-    assert "600 episodes in" in said[-3]
+    assert "600 episodes in" in "".join(said)
     opened = open_store(s3)
     ids = opened.episode_ids()
     assert len(ids) == len(set(ids)) >= 600

@@ -134,13 +134,13 @@ class StoreFiles:
             folder = Path(path).parent
             folder.mkdir(parents=True, exist_ok=True)
             aside = folder / f".{uuid.uuid4().hex}.part"
-            aside.write_bytes(content)
             try:
+                aside.write_bytes(content)
                 os.link(aside, path)  # fails if it is there, which a rename would not
             except FileExistsError:
                 return False
             finally:
-                aside.unlink()
+                aside.unlink(missing_ok=True)
             return True
         if self.protocol in ("s3", "s3a"):
             try:
