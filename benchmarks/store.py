@@ -47,6 +47,7 @@ def run(options: Options) -> None:
     measured: dict[str, Any] = {}
     for kind, size_px, full in (("steps", 0, 4096), ("steps and images", 128, 1024)):
         records = episodes(options.choose(full, SHARD_EPISODES), size_px)
+        write_store(folder, records[:1])  # what is imported then is not measured
         found = in_turn(
             {
                 "store": partial(write_store, folder, records),
