@@ -16,7 +16,7 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile -
 	--generate-hashes --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-all check-torch check-nest-mpi check-lerobot format check bench docs build requirements requirements-torch clean
+.PHONY: help setup demo test test-slow test-all check-torch check-nest-mpi check-lerobot check-s3 format check bench docs build requirements requirements-torch clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ check-nest-mpi: $(VENV)/.dev $(NEST_MPI)/.built ## build NEST with MPI, once, an
 
 check-lerobot: $(VENV)/.dev $(LEROBOT)/.installed ## install LeRobot, 7 GB, once, and test data sets to and from it
 	LEROBOT=$(LEROBOT) $(BIN)/pytest --numprocesses=0 --timeout=600 tests/lerobot/check_lerobot.py
+
+check-s3: $(VENV)/.dev ## test shared storage on a real server that speaks S3, OpenStack Swift
+	@command -v swift-proxy-server >/dev/null || \
+		{ echo "needs: apt-get install swift swift-proxy swift-account swift-container swift-object" >&2; exit 1; }
+	$(BIN)/python -m tests.s3.swift $(BIN)/pytest --numprocesses=0 -m "" -k s3 tests/episodes/store tests/fleet/test_storage.py
+	$(BIN)/python -m tests.s3.swift $(BIN)/python -m benchmarks store_kills --only s3://troupe --out runs/check-s3
 
 format: $(VENV)/.dev ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .

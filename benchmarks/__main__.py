@@ -25,6 +25,7 @@ BENCHMARKS = {
     "control": "updates of controllers, inverse kinematics beside mink, planning",
     "experiment_api": "a fleet's environment beside Simulation.step; waiting beside not waiting",
     "grasping": "random grasp attempts an hour beside pybullet's Kuka; 128 at real-time pace",
+    "store_kills": "8 writers of a store killed 100 times: is anything lost, doubled, torn?",
     "store": "writing episodes beside raw Parquet, reading batches beside a raw scan",
     "loop": "overhead of a closed loop, the vehicle with its brain, 64 of them in lockstep",
     "learner": "HalfCheetah-v5, Reacher-v5, Pendulum-v1: return and wall time beside SB3",

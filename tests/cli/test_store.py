@@ -85,7 +85,8 @@ def test_report_shows_success_by_object_and_examples(troupe, place, tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert "<td>33.3 %</td><td>3</td>" in page
     assert "<td>60 %</td><td>5</td>" in page
-    assert page.count("data:image/png;base64,") == 8
+    assert page.count("data:image/png;base64,") == 2 * 8
+    assert page.index("Succeeded: 4") < page.index("Failed: 4")
     assert "http://" not in page
     assert "https://" not in page
 

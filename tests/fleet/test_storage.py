@@ -3,20 +3,18 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
-import fsspec
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from tests.cli.conftest import troupe  # noqa: F401 - a fixture
 from tests.cli.test_main import SET
+from tests.conftest import bring_back, take_away, wait_until
 from tests.fleet.test_training import assert_same_run
 from troupe.core import TroupeError, UserError
 from troupe.episodes.file_systems import shown_url
@@ -27,8 +25,6 @@ from troupe.fleet.remote_runs import fetched, opened
 from troupe.fleet.runs import RunDirectory, read_checkpoint
 from troupe.fleet.storage import Storage, local_of, shown
 from troupe.fleet.training import Training
-
-BUCKET = "troupe-runs"
 
 
 @pytest.fixture(autouse=True)
@@ -43,39 +39,6 @@ def another_machine(tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / uuid.uuid4().hex))
 
     return move
-
-
-@pytest.fixture(scope="module")
-def s3_server():
-    """A server that speaks S3, in a process of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            break
-        except OSError:
-            assert process.poll() is None
-            time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait()
-
-
-@pytest.fixture
-def s3(s3_server, monkeypatch):
-    """The URL of a bucket."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    files = fsspec.filesystem("s3", skip_instance_cache=True)
-    if not files.exists(BUCKET):
-        files.mkdir(BUCKET)
-    return f"s3://{BUCKET}/{uuid.uuid4().hex}"
 
 
 @pytest.fixture(params=["file", "memory", "s3"])
@@ -228,21 +191,18 @@ def test_a_checkpoint_that_is_not_complete_is_not_used(url, small, another_machi
 def test_storage_that_goes_away_does_not_stop_a_run(small, tmp_path, monkeypatch):
     monkeypatch.setattr(mirror, "UPLOAD_EVERY_S", 0.05)
     monkeypatch.setattr(mirror, "LONGEST_PAUSE_S", 0.1)
-    shared, away = tmp_path / "shared", tmp_path / "away"
-    rows = []
+    shared, rows = tmp_path / "shared", []
 
     def cut(row: dict[str, float]) -> None:
         rows.append(row)
         if row["update"] == 2:
             wait_until((shared / "run" / "run.log").is_file)
-            shared.rename(away)
-            shared.write_text("no directory")
+            take_away(shared)
         if row["update"] == 4:
             log = local_of(url) / "run.log"
             wait_until(lambda: "cannot be written, trying again" in log.read_text())
         if row["update"] == 6:
-            shared.unlink()
-            away.rename(shared)
+            bring_back(shared)
 
     url = f"file://{shared}/run"
     train(url, small(steps=2048), report=cut)
@@ -252,14 +212,6 @@ def test_storage_that_goes_away_does_not_stop_a_run(small, tmp_path, monkeypatch
     assert f"{url} can be written again, after " in log
     run_training(small(steps=2048), tmp_path / "calm")
     assert_same_run(tmp_path / "calm", shared / "run")
-
-
-def wait_until(condition) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise TimeoutError
 
 
 def test_a_run_that_cannot_be_copied_is_kept_here_and_goes_on_from_that(

@@ -28,6 +28,8 @@ p, li { max-width: 46rem; }
   margin: 1.2rem 0; }
 .missing ul { margin: .3rem 0 0; padding-left: 1.2rem; }
 .wide { overflow-x: auto; }
+.side { display: flex; flex-wrap: wrap; gap: 1.4rem 3rem; align-items: flex-start;
+  margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .38rem .9rem .38rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--grid); }
@@ -76,6 +78,11 @@ def table(header: Row, rows: Iterable[Row]) -> str:
     )
     columns = f"<thead><tr>{head}</tr></thead>"
     return f'<div class="wide"><table>{columns}<tbody>\n{body}\n</tbody></table></div>'
+
+
+def side_by_side(parts: Iterable[str]) -> str:
+    """Return markup of parts beside each other, as many as there is room for."""
+    return f'<div class="side">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
 
 
 def tiles(values: Iterable[tuple[str, str, str]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from troupe.analysis import page
-from troupe.analysis.canvas import axis_figures, colour, panels, styled, to_svg
+from troupe.analysis.canvas import styled, to_svg
+from troupe.analysis.store_figures import by_place, over_numbers, over_time
 from troupe.analysis.words import count, figure, percent
 from troupe.core.errors import UserError
 from troupe.core.files import write_atomic
@@ -23,10 +24,10 @@ from troupe.episodes.store.images import encode
 
 MOST_GROUPS = 20
 """A column with more different values is no grouping."""
-TIME_BINS = 30
-MAP_BINS = 12
-EXAMPLES = 12
-PLACE = ("x", "y")
+BOOKKEEPING = ("id", "written", "success", "config", "experiment", "seed", "instance", "episode")
+"""Columns that say who collected an episode, not what it was like."""
+EXAMPLES = 6
+"""Of those that succeeded, and of the others."""
 
 Values = npt.NDArray[Any]
 
@@ -54,8 +55,9 @@ def write_store_report(store: Store, output: Path) -> Path:
     if success is None:
         parts.append(page.missing(["a column 'success': nothing is said of it."]))
     else:
-        parts += [_groups(episodes, success), _figures(episodes, success)]
-    parts.append(_examples(store, episodes))
+        told = episodes.drop_columns([n for n in BOOKKEEPING if n in episodes.column_names])
+        parts += [_groups(told, success), _figures(told, success)]
+    parts.append(_examples(store, episodes["id"].to_pylist(), success))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(output, page.page("Store: report", "\n".join(filter(None, parts))))
@@ -84,86 +86,100 @@ def _tiles(store: Store, episodes: pa.Table, success: Values | None) -> list[tup
 
 def _groups(episodes: pa.Table, success: Values) -> str:
     """Return a table of success for each column whose values group the episodes."""
-    parts = []
+    tables = []
     for name in episodes.column_names:
-        if name in ("id", "written", "success") or pa.types.is_nested(episodes[name].type):
+        groups = _groups_of(episodes[name])
+        if not 1 < len(groups) <= MOST_GROUPS:
             continue
-        values = np.asarray([str(value) for value in episodes[name].to_pylist()])
-        found = np.unique(values)
-        if not 1 < len(found) <= MOST_GROUPS:
-            continue
-        rows = []
-        for value in found:
-            of_group = success[values == value]
-            rows.append([value, percent(float(of_group.mean())), count(len(of_group))])
-        parts.append(page.table([name, "success", "episodes"], rows))
-    return page.heading("Success by what differs", "\n".join(parts)) if parts else ""
+        shares = [float(success[rows].mean()) for rows in groups.values()]
+        is_number = pa.types.is_floating(episodes[name].type)
+        if is_number and set(shares) <= {0.0, 1.0}:
+            continue  # a figure that success decides, not one that it depends on
+        rows = [
+            [value, percent(share), count(len(rows))]
+            for (value, rows), share in zip(groups.items(), shares, strict=True)
+        ]
+        tables.append(page.table([name, "success", "episodes"], rows))
+    return page.heading("Success by what differs", page.side_by_side(tables)) if tables else ""
+
+
+def _groups_of(column: pa.ChunkedArray) -> dict[str, Values]:
+    """Return the rows of each value, of a text with commas those of each of its parts."""
+    if pa.types.is_nested(column.type):
+        return {}
+    values = [str(value) for value in column.to_pylist()]
+    members: dict[str, list[int]] = {}
+    for row, value in enumerate(values):
+        parts = dict.fromkeys(value.split(",")) if pa.types.is_string(column.type) else [value]
+        for part in parts:
+            members.setdefault(part, []).append(row)
+            if len(members) > MOST_GROUPS:
+                return {}
+    return {value: np.array(members[value]) for value in sorted(members)}
 
 
 def _figures(episodes: pa.Table, success: Values) -> str:
-    drawn = []
+    sections = [
+        (
+            "time",
+            "Success over time",
+            "Each point: the mean of as many episodes.",
+            over_time(success),
+        ),
+        (
+            "place",
+            "Success by place",
+            "Where it was tried; white: nowhere there.",
+            by_place(episodes, success),
+        ),
+        (
+            "numbers",
+            "Success over what differs",
+            "Each point: the mean of as many episodes. Of lists: their mean and their length.",
+            over_numbers(episodes, success),
+        ),
+    ]
     with styled():
-        for name, (title, words, draw) in FIGURES.items():
-            made = draw(episodes, success)
-            if made is not None:
-                drawn.append(page.picture(title, words, to_svg(made, name, html.escape(title))))
-    return page.heading("Where and when", "\n".join(drawn)) if drawn else ""
+        drawn = [_drawn(*section) for section in sections]
+    return page.heading("Where and when", "\n".join(drawn)) if any(drawn) else ""
 
 
-def _over_time(episodes: pa.Table, success: Values) -> Figure | None:
-    if len(success) < 2 * TIME_BINS:
-        return None
-    parts = np.array_split(np.arange(len(success)), TIME_BINS)
-    (axes,) = panels(1)
-    ends = [part[-1] + 1 for part in parts]
-    axes.plot(ends, [100 * success[part].mean() for part in parts], color=colour(0), marker="o")
-    axes.set_ylim(0, 100)
-    axes.set_xlabel("episodes, in the order in which they were written")
-    axes.set_ylabel("success (%)")
-    return axis_figures([axes])
+def _drawn(name: str, title: str, words: str, figures: Iterator[Figure]) -> str:
+    made = [to_svg(f, f"{name}{i}", html.escape(title)) for i, f in enumerate(figures)]
+    return page.picture(title, words, "".join(made)) if made else ""
 
 
-def _by_place(episodes: pa.Table, success: Values) -> Figure | None:
-    names = episodes.column_names
-    if not all(n in names and pa.types.is_floating(episodes[n].type) for n in PLACE):
-        return None
-    x, y = (np.asarray(episodes[name].to_numpy(), np.float64) for name in PLACE)
-    there = np.isfinite(x) & np.isfinite(y)
-    if not there.any():
-        return None
-    tried, x_edges, y_edges = np.histogram2d(x[there], y[there], MAP_BINS)
-    good, _, _ = np.histogram2d(x[there], y[there], [x_edges, y_edges], weights=success[there])
-    share = np.divide(100 * good, tried, out=np.full_like(good, np.nan), where=tried > 0)
-    (axes,) = panels(1, height_in=5.0)
-    mesh = axes.pcolormesh(x_edges, y_edges, share.T, vmin=0, vmax=100, cmap="cividis")
-    axis_figures([axes]).colorbar(mesh, ax=axes, label="success (%)")
-    axes.grid(visible=False)
-    axes.set_aspect("equal")
-    axes.set_xlabel("x")
-    axes.set_ylabel("y")
-    return axis_figures([axes])
-
-
-FIGURES: dict[str, tuple[str, str, Callable[[pa.Table, Values], Figure | None]]] = {
-    "time": ("Success over time", "Each point: the mean of as many episodes.", _over_time),
-    "place": ("Success by place", "Of episodes by x and y; white: none was tried.", _by_place),
-}
-
-
-def _examples(store: Store, episodes: pa.Table) -> str:
-    """Return a contact sheet: a camera's last images, of episodes all over the store."""
+def _examples(store: Store, ids: Sequence[str], success: Values | None) -> str:
+    """Return a contact sheet: a camera's first and last images of some episodes of each kind."""
     shown = [n for n, f in store.schema.images.items() if f.encoding in ("png", "jpeg")]
     colours = [n for n in shown if len(store.schema.images[n].shape) == 3]
     if not shown:
         return ""
     name = (colours or shown)[0]
-    ids = episodes["id"].to_pylist()
-    chosen = [ids[i] for i in np.unique(np.linspace(0, len(ids) - 1, EXAMPLES).astype(int))]
-    last = {id: images[-1] for id in chosen if len(images := store.episode(id).images[name])}
-    pictures = "".join(
+    kinds = {"Episodes": np.arange(len(ids))}
+    if success is not None:
+        kinds = {"Succeeded": np.flatnonzero(success > 0), "Failed": np.flatnonzero(success == 0)}
+    parts = []
+    for kind, rows in kinds.items():
+        chosen = (
+            rows[np.unique(np.linspace(0, len(rows) - 1, EXAMPLES).astype(int))]
+            if len(rows)
+            else rows
+        )
+        of_kind = [ids[i] for i in chosen.tolist()]
+        pictures = [_pictures(id, store.episode(id).images[name]) for id in of_kind]
+        if any(pictures):
+            parts.append(page.note(f"{kind}: {count(len(rows))}, of which some are shown."))
+            parts.append(page.side_by_side(filter(None, pictures)))
+    note = page.note(f"{name}: the first and the last image of an episode.")
+    return page.heading("Examples", "\n".join([note, *parts])) if parts else ""
+
+
+def _pictures(id: str, images: Values) -> str:
+    """Return an episode's first and last image, if it has any."""
+    ends = images[[0, -1]] if len(images) > 1 else images
+    return " ".join(
         f'<img width="160" alt="{page.text(id)}" title="{page.text(id)}" '
-        f'src="data:image/png;base64,{base64.b64encode(encode(image, "png")).decode()}"> '
-        for id, image in last.items()
+        f'src="data:image/png;base64,{base64.b64encode(encode(image, "png")).decode()}">'
+        for image in ends
     )
-    note = page.note(f"{name}: the last image of {count(len(last))} episodes.")
-    return page.heading("Examples", f"{note}<p>{pictures}</p>") if last else ""

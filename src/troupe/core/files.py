@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes | memoryview) -> None:
     """Write a file aside, then rename it to its place."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     aside.write_bytes(content.encode() if isinstance(content, str) else content)

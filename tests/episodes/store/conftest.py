@@ -1,13 +1,9 @@
 import uuid
 
-import fsspec
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 from troupe.episodes.store import EpisodeRecord, StoreSchema, create_store
-
-BUCKET = "troupe-store"
 
 
 def made(number: int, num_steps: int = 5, prefix: str = "a") -> EpisodeRecord:
@@ -49,28 +45,6 @@ def assert_same(found: EpisodeRecord, expected: EpisodeRecord) -> None:
         for name, values in theirs.items():
             np.testing.assert_array_equal(mine[name], values)
             assert kind == "frames" or mine[name].dtype == values.dtype
-
-
-@pytest.fixture(scope="module")
-def s3_server():
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3(s3_server, monkeypatch):
-    """The URL of a bucket."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    files = fsspec.filesystem("s3", skip_instance_cache=True)
-    if not files.exists(BUCKET):
-        files.mkdir(BUCKET)
-    return f"s3://{BUCKET}/{uuid.uuid4().hex}"
 
 
 @pytest.fixture(params=["path", "memory", pytest.param("s3", marks=pytest.mark.slow)])

@@ -52,6 +52,17 @@ def test_a_seed_and_an_epoch_decide_the_order(store):
     assert len(order(0, 0, drop_last=True)) == 49
 
 
+def test_lists_of_one_length_here_and_of_others_there_are_objects(local, tmp_path):
+    lists = [[1.0, 2.0], [3.0, 4.0], [5.0], [6.0, 7.0]]
+    with StoreWriter(local, "w", spool=tmp_path / "spool", shard_episodes=2) as out:
+        for number, values in enumerate(lists):
+            out.add(replace(made(number), draws={"kinds": values}))
+    for seed in (None, 0):
+        (batch,) = batches(local, ["about.seed", "draw.kinds"], 9, seed=seed)
+        found = zip(batch["about.seed"], batch["draw.kinds"], strict=True)
+        assert {int(at): list(values) for at, values in found} == dict(enumerate(lists))
+
+
 def test_images_come_with_their_steps(store):
     (batch,) = batches(store, ["image.top.rgb", "image.top.depth", "step.reward", "id"], 99, seed=0)
     assert batch["image.top.rgb"].shape == (20, 6, 8, 3)

@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -195,6 +196,11 @@ def test_a_policy_of_a_run_collects(small, tmp_path: Path) -> None:
     ("overrides", "policy", "message"),
     [
         (["collect.images=[arm.top.rgb]"], "random", "unknown datapack to read 'arm.top.rgb'"),
+        (
+            ["collect.images=[arm.overhead.heat]"],
+            "random",
+            "read 'arm.overhead.heat'. Did you mean",
+        ),
         (["collect.images=[arm.joint_position]"], "random", "unknown image 'arm.joint_position'"),
         (["collect.record=[arm.joints]"], "random", "unknown datapack to read 'arm.joints'"),
         ([], "clever", "'clever' is neither a run's directory nor one of random, zero, heu"),
@@ -296,3 +302,33 @@ def test_a_writer_that_was_killed_leaves_its_spool_to_the_next(tmp_path: Path, s
     with StoreWriter(opened, "iiwa-grasp-0-0", spool=tmp_path / "spool") as writer:
         assert not writer.add(opened.episode(id))
     assert json.dumps(opened.episode_ids().count(id)) == "1"
+
+
+@pytest.mark.slow
+def test_collecting_goes_on_while_the_store_is_away_and_loses_nothing(
+    s3_server: Any, s3: str, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    command = [sys.executable, "-m", "troupe", "collect", "scara-reach", "--store", s3]
+    command += ["--set", "task.episode=100ms", "--instances", "64", "--episodes", "600"]
+    environment = os.environ | {"AWS_MAX_ATTEMPTS": "1", "COLUMNS": "1000"}
+    with subprocess.Popen(
+        [*command, "--spool", str(spool)], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stderr is not None
+        assert "256 of 600 episodes" in process.stderr.readline()
+        s3_server.stop()
+        said = [process.stderr.readline()]
+        waiting = list(spool.rglob("*.parquet"))
+        s3_server.start()
+        said += process.stderr.readlines()
+    assert process.returncode == 0, said
+    assert "cannot be written, shards wait in" in said[0]
+    assert waiting
+    assert any("can be written again, after" in line for line in said)
+    assert "600 episodes in" in "".join(said)
+    opened = open_store(s3)
+    ids = opened.episode_ids()
+    assert len(ids) == len(set(ids)) >= 600
+    assert verify(opened).wrong == {}
+    assert not [file for file in spool.rglob("*") if file.is_file()]

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from troupe.episodes.store.images import ENCODINGS, can_encode, default_encoding
 from troupe.episodes.store.record import EpisodeRecord
 
 SCALARS = (bool, int, float, str, np.bool_, np.integer, np.floating, type(None))
-OWN_COLUMNS = ("id", "written", "step", "filename")
+OWN_COLUMNS = frozenset({"id", "written", "step", "filename"})
 """Names that are the store's own in its views."""
+
+_dtype = cache(np.dtype)  # of a name, which numpy would parse for each array of each episode
 
 
 @dataclass(frozen=True)
@@ -156,18 +159,19 @@ def _flat(schema: StoreSchema) -> dict[str, str]:
 def _same_names(
     where: str, kind: str, expected: Mapping[str, Any], found: Mapping[str, Any]
 ) -> None:
+    if expected.keys() == found.keys():
+        return
     for name in found:
         if name not in expected:
             raise unknown(kind, name, expected, where)
-    missing = [name for name in expected if name not in found]
-    if missing:
-        raise UserError(f"{where}: {kind} '{missing[0]}' is missing.")
+    missing = next(name for name in expected if name not in found)
+    raise UserError(f"{where}: {kind} '{missing}' is missing.")
 
 
 def _same_array(
     where: str, name: str, field: StepField | ImageField, values: npt.NDArray[Any]
 ) -> None:
-    if values.shape[1:] != field.shape or values.dtype != field.dtype:
+    if values.shape[1:] != field.shape or values.dtype != _dtype(field.dtype):
         raise UserError(
             f"{where}: {name} is {values.dtype} of {values.shape[1:]}, in this store "
             f"{field.dtype} of {field.shape}."

@@ -20,7 +20,7 @@ ROW_GROUP_BYTES = 4 * 2**20
 
 def make_shard(
     table: pa.Table, schema: StoreSchema, writer: str, sequence: int, replaces: Sequence[str] = ()
-) -> tuple[Manifest, bytes]:
+) -> tuple[Manifest, memoryview]:
     """Return the manifest and the content of a shard.
 
     Args:
@@ -44,7 +44,7 @@ def make_shard(
         write_page_checksum=True,
         store_schema=True,
     )
-    content = sink.getvalue().to_pybytes()
+    content = memoryview(sink.getvalue())
     digest = hashlib.sha256(content).hexdigest()
     manifest = Manifest(
         name=f"{writer}.{sequence:08d}.{digest[:16]}",

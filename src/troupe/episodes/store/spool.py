@@ -22,7 +22,7 @@ LOCK = "lock"
 
 
 class Spool:
-    """A bounded folder of shards, oldest first; used by two threads of one process."""
+    """A bounded folder of shards, oldest first; used by threads of one process."""
 
     def __init__(self, directory: Path, url: str, limit_bytes: int) -> None:
         """Lock a new folder, and take over what dead writers to the same store left.
@@ -33,11 +33,7 @@ class Spool:
             limit_bytes: how much may wait; one shard may always.
         """
         self._store = directory / hashlib.sha256(url.encode()).hexdigest()[:16]
-        self._path = self._store / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._path.mkdir(parents=True)
-        lock = _locked(self._path)
-        assert lock is not None
-        self._lock = lock
+        self._path, self._lock = _new_folder(self._store)
         self._limit_bytes = limit_bytes
         self._waiting: list[Manifest] = []
         self._mutex = threading.Lock()
@@ -59,7 +55,7 @@ class Spool:
             used = sum(manifest.num_bytes for manifest in self._waiting)
             return not self._waiting or used + num_bytes <= self._limit_bytes
 
-    def add(self, manifest: Manifest, content: bytes) -> None:
+    def add(self, manifest: Manifest, content: bytes | memoryview) -> None:
         """Keep a shard.
 
         Raises:
@@ -118,6 +114,17 @@ class Spool:
         return self._path / f"{manifest.name}.{suffix}"
 
 
+def _new_folder(parent: Path) -> tuple[Path, IO[bytes]]:
+    """Return a new folder and its lock."""
+    while True:
+        folder = parent / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(parents=True)
+        lock = _locked(folder)
+        if lock is not None:
+            return folder, lock
+        # another writer found it before it was locked, and took it for that of a dead one
+
+
 def _locked(folder: Path) -> IO[bytes] | None:
     """Return the lock of a folder, None if a living process has it or it is gone."""
     try:
@@ -127,6 +134,9 @@ def _locked(folder: Path) -> IO[bytes] | None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        file.close()
+        return None
+    if not os.fstat(file.fileno()).st_nlink:  # removed since it was opened
         file.close()
         return None
     return file

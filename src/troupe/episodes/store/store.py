@@ -36,7 +36,8 @@ class Store:
         url: without a password.
         schema: of all its episodes.
         files: of the store.
-        skipped: names of corrupt or missing shards that are left out, with the reason.
+        skipped: names of corrupt or missing shards, and of manifests that cannot be read, that are
+            left out, with the reason.
     """
 
     def __init__(self, files: StoreFiles, schema: StoreSchema) -> None:
@@ -50,21 +51,31 @@ class Store:
         """Return all manifests there are now, by name.
 
         Raises:
-            TroupeError: if one cannot be read, or is of another schema.
+            TroupeError: if one cannot be read, or is of another schema, unless it is skipped.
         """
+        manifests, damaged = self.readable_manifests()
+        for name, reason in damaged.items():
+            if name not in self.skipped:
+                raise TroupeError(
+                    f"store '{self.url}': {manifest_file(name)} cannot be read: {reason}."
+                )
+        return manifests
+
+    def readable_manifests(self) -> tuple[list[Manifest], dict[str, str]]:
+        """Return all manifests that can be read, by name, and why others cannot."""
         names: list[str] = []
+        damaged: dict[str, str] = {}
         for _ in range(MISSING_TRIES):
             names = [n.removesuffix(".json") for n in self.files.sizes("manifests")]
-            new = [manifest_file(name) for name in names if name not in self._manifests]
-            contents = self.files.read_many(new)
-            for file, content in contents.items():
+            unread = [name for name in names if name not in self._manifests]
+            contents = self.files.read_many([manifest_file(name) for name in unread])
+            for name, content in zip(unread, contents.values(), strict=True):
                 if content is not None:
-                    manifest = self._parse(file, content)
-                    self._manifests[manifest.name] = manifest
+                    self._parse(name, content, damaged)
             if all(content is not None for content in contents.values()):
                 break  # otherwise one was removed since it was listed: list again
         self._manifests = {n: m for n, m in self._manifests.items() if n in names}
-        return sorted(self._manifests.values(), key=lambda m: m.name)
+        return sorted(self._manifests.values(), key=lambda m: m.name), damaged
 
     def shards(self) -> list[Shard]:
         """Return the shards that count now, by name, each episode in exactly one of them.
@@ -239,14 +250,17 @@ class Store:
                 row -= num_rows
         raise shard_error(self.url, name, "fewer rows than its manifest says")
 
-    def _parse(self, file: str, content: bytes) -> Manifest:
+    def _parse(self, name: str, content: bytes, damaged: dict[str, str]) -> None:
+        """Keep a manifest, or say why it cannot be read."""
         try:
             manifest = Manifest.from_bytes(content)
         except ValueError as error:
-            raise TroupeError(f"store '{self.url}': {file}: {error}.") from error
-        if manifest.schema != self.schema.digest:
-            raise TroupeError(f"store '{self.url}': {file} is of another schema than {ABOUT}.")
-        return manifest
+            damaged[name] = f"its manifest is damaged: {error}"
+            return
+        if manifest.schema == self.schema.digest:
+            self._manifests[manifest.name] = manifest
+        else:
+            damaged[name] = f"it is of another schema than {ABOUT}"
 
 
 def create_store(url: str | Path, schema: StoreSchema, created_by: str = "") -> Store:

@@ -24,7 +24,8 @@ class Verification:
         images: in them, repeats included.
         num_bytes: of them.
         repeats: episodes that a second shard has, too; readers see one.
-        wrong: why shards cannot be read, by name: missing, another checksum or other counts.
+        wrong: why shards cannot be read, by name: missing, another checksum or other counts, a
+            manifest that cannot be read.
         unfinished: shards without a manifest, of writers that died; nobody reads them.
         replaced: manifests that others replace, not removed yet.
     """
@@ -46,9 +47,9 @@ def verify(store: Store) -> Verification:
     Raises:
         TroupeError: if the store itself cannot be read.
     """
-    manifests = store.manifests()
+    manifests, wrong = store.readable_manifests()
+    known = {m.name for m in manifests} | wrong.keys()
     shards = live_shards(manifests)
-    wrong = {}
     for shard in shards:
         reason = _wrong(store, shard.manifest)
         if reason:
@@ -62,7 +63,7 @@ def verify(store: Store) -> Verification:
         num_bytes=sum(shard.manifest.num_bytes for shard in shards),
         repeats=sum(len(shard.repeats) for shard in shards),
         wrong=wrong,
-        unfinished=tuple(sorted(files - {m.name for m in manifests})),
+        unfinished=tuple(sorted(files - known)),
         replaced=len(manifests) - len(shards),
     )
 

@@ -1,4 +1,4 @@
-"""Writers: episodes become shards, shards wait in a spool, a thread brings them to the store."""
+"""Writers: threads make shards of episodes, which wait in a spool until the store has them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from troupe.core.errors import TroupeError, UserError
 from troupe.episodes.file_systems import described
+from troupe.episodes.store.encoders import Encoders
 from troupe.episodes.store.manifest import COMPACTED, Manifest, manifest_file, shard_file
 from troupe.episodes.store.record import EpisodeRecord
 from troupe.episodes.store.shard import make_shard
@@ -26,6 +29,10 @@ SHARD_BYTES = 64 * 2**20
 SPOOL_BYTES = 2**30
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+
+
+class NotAcknowledgedError(TroupeError):
+    """The store has not answered in time; what was added waits on this machine."""
 
 
 class StoreWriter:
@@ -84,6 +91,8 @@ class StoreWriter:
         self._sequence = max(own, default=-1) + 1
         self._changed = threading.Condition()
         self._is_over = False
+        self._spooling = threading.Lock()
+        self._encoders = Encoders(self._changed, self._encode)
         self._away_since: float | None = None
         self._thread = threading.Thread(target=self._upload, name="store writer", daemon=True)
         self._thread.start()
@@ -104,7 +113,7 @@ class StoreWriter:
     def add(self, record: EpisodeRecord) -> bool:
         """Add an episode; return whether it is new, since repeats are left out.
 
-        Waits while the spool is full.
+        Waits while two shards are being made, as they are while the spool is full.
 
         Raises:
             UserError: if the episode does not fit the store's schema.
@@ -126,24 +135,23 @@ class StoreWriter:
         """Wait until the store has all that was added; this acknowledges it.
 
         Raises:
-            TroupeError: if that takes longer than asked; what waits stays in the spool.
+            NotAcknowledgedError: if that takes longer than asked; what waits stays in the spool.
+            UserError: if episodes have values of one name of different kinds.
         """
         began_s = time.monotonic()
+        self._encoders.settle()
         self._make_shard(timeout_s)
+        self._encoders.settle()
         left_s = None if timeout_s is None else timeout_s - (time.monotonic() - began_s)
         with self._changed:
-            if not self._changed.wait_for(lambda: not self._spool.waiting(), left_s):
-                raise TroupeError(
-                    f"store '{self._store.url}' has not answered; "
-                    f"{len(self._spool.waiting())} shards wait in '{self._spool.path}' for the "
-                    "next writer on this machine."
-                )
+            if not self._changed.wait_for(self._has_none_left, left_s):
+                raise self._not_answered()
 
     def close(self, timeout_s: float | None = None) -> None:
         """Flush and end; what still waits after an error is for the next writer.
 
         Raises:
-            TroupeError: as `flush` does.
+            NotAcknowledgedError: as `flush` does.
         """
         if self._is_over:
             return
@@ -153,10 +161,12 @@ class StoreWriter:
             with self._changed:
                 self._is_over = True
                 self._changed.notify_all()
+            self._encoders.close()
             self._thread.join()
             self._spool.close()
 
     def _make_shard(self, timeout_s: float | None = None) -> None:
+        """Have a shard made of what was added, if it was."""
         if not self._records:
             return
         try:
@@ -165,20 +175,24 @@ class StoreWriter:
             self._known -= {record.id for record in self._records}
             self._records, self._images, self._num_bytes = [], [], 0
             raise
-        manifest, content = make_shard(table, self._store.schema, self._writer_id, self._sequence)
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._spool.has_room(len(content)), timeout_s):
-                raise TroupeError(
-                    f"store '{self._store.url}' has not answered and spool '{self._spool.path}' "
-                    f"is full; {len(self._records)} episodes are in neither."
-                )
-        self._keep(manifest, content)
+        if not self._encoders.give(table, self._sequence, timeout_s):
+            raise self._not_answered()
         self._sequence += 1
         self._records, self._images, self._num_bytes = [], [], 0
-        with self._changed:
-            self._changed.notify_all()
 
-    def _keep(self, manifest: Manifest, content: bytes) -> None:
+    def _encode(self, table: pa.Table, sequence: int) -> None:
+        """Put a table's shard into the spool as soon as there is room."""
+        manifest, content = make_shard(table, self._store.schema, self._writer_id, sequence)
+        with self._spooling:
+            if not self._spool.has_room(len(content)):
+                with self._encoders.stuck(), self._changed:
+                    self._changed.wait_for(
+                        lambda: self._is_over or self._spool.has_room(len(content))
+                    )
+            if self._spool.has_room(len(content)):
+                self._keep(manifest, content)
+
+    def _keep(self, manifest: Manifest, content: memoryview) -> None:
         """Put a shard into the spool; of a full disk, bring it to the store at once."""
         pause_s, is_told = FIRST_PAUSE_S, False
         while True:
@@ -193,12 +207,25 @@ class StoreWriter:
             try:
                 self._put(manifest, content)
             except Exception:  # of any kind: tried again
-                time.sleep(pause_s)
+                with self._encoders.stuck(), self._changed:
+                    if self._changed.wait_for(lambda: self._is_over, pause_s):
+                        return
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:
                 return
 
-    def _put(self, manifest: Manifest, content: bytes | Path) -> None:
+    def _has_none_left(self) -> bool:
+        return not self._encoders.num_episodes and not self._spool.waiting()
+
+    def _not_answered(self) -> NotAcknowledgedError:
+        lost = self._encoders.num_episodes + len(self._records)
+        return NotAcknowledgedError(
+            f"store '{self._store.url}' has not answered; {len(self._spool.waiting())} shards wait "
+            f"in '{self._spool.path}' for the next writer on this machine"
+            + (f", which has no room for {lost} more episodes." if lost else ".")
+        )
+
+    def _put(self, manifest: Manifest, content: memoryview | Path) -> None:
         if isinstance(content, Path):
             self._store.files.put_file(shard_file(manifest.name), content)
         else:

@@ -178,11 +178,16 @@ class Alone:
 
     def collect(self, progress: Progress, stop: threading.Event) -> None:
         """Collect until as many episodes are there as were asked for, or a stop is requested."""
+        waiting = 0
         while progress.there < progress.episodes and not stop.is_set():
-            progress.add(self._worker.collect(next_request(progress.episodes - progress.there, 1)))
-            self._report(progress)
-            for line in self._worker.take_notices():
+            left = max(0, progress.episodes - progress.there - waiting)
+            collected = self._worker.collect(next_request(left, 1))
+            waiting = collected.waiting
+            progress.add(collected)
+            for line in collected.notices:
                 self._say(line)
+            if collected.episodes:
+                self._report(progress)
 
     def close(self) -> None:
         """Close engines and writer."""

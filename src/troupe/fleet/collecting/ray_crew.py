@@ -14,7 +14,7 @@ from troupe.experiments.schema import FleetSettings
 from troupe.fleet.actors import LOST
 from troupe.fleet.cluster import connect, disconnect
 from troupe.fleet.collecting.crew import Progress, gave_up, next_request
-from troupe.fleet.collecting.worker import CollectWorker, Share
+from troupe.fleet.collecting.worker import Collected, CollectWorker, Share
 from troupe.fleet.nodes import check_versions, share_of_cores, wait_for_places
 
 MAX_RESTARTS_IN_A_ROW = 5
@@ -66,14 +66,15 @@ class RayCrew:
     def collect(self, progress: Progress, stop: threading.Event) -> None:
         """Collect until as many episodes are there as were asked for, or a stop is requested."""
         failures = [0] * len(self._shares)
+        waiting = [0] * len(self._shares)
         asked: dict[Any, tuple[int, int]] = {}
         under_way = 0
         while progress.there < progress.episodes:
             # ask whoever has nothing to do
             busy = {number for number, _ in asked.values()}
             for number in set(range(len(self._workers))) - busy:
-                left = progress.episodes - progress.there - under_way
-                if left > 0 and not stop.is_set():
+                left = max(0, progress.episodes - progress.there - under_way - sum(waiting))
+                if (left or waiting[number]) and not stop.is_set():
                     request = next_request(left, len(self._workers))
                     reference = self._workers[number].collect.remote(request)
                     asked[reference] = number, request
@@ -86,11 +87,15 @@ class RayCrew:
                 number, request = asked.pop(reference)
                 under_way -= request
                 try:
-                    progress.add(ray.get(reference))
-                    failures[number] = 0
+                    collected: Collected = ray.get(reference)
+                    progress.add(collected)
+                    failures[number], waiting[number] = 0, collected.waiting
+                    for line in collected.notices:
+                        self._say(f"worker {number}: {line}")
                 except LOST:
                     progress.restarts += 1
                     failures[number] += 1
+                    waiting[number] = 0
                     if failures[number] > MAX_RESTARTS_IN_A_ROW:
                         raise gave_up(number, failures[number]) from None
                     self._say(f"worker {number} died; its successor goes on after the last episode")

@@ -11,10 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from troupe.episodes.store import EpisodeRecord, StoreWriter, open_store
+from troupe.episodes.store.writer import NotAcknowledgedError
 from troupe.experiments.load import Description, build_experiment
 from troupe.fleet.collecting.collector import Collector
 from troupe.fleet.collecting.policies import open_policy
 from troupe.fleet.whereabouts import Whereabout, here
+
+ACKNOWLEDGED_WITHIN_S = 10.0
+"""After which a worker says so, and goes on while the spool has room."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Collected:
     Attributes:
         episodes: that are new in the store.
         successes: of these, by the task's metric of that name.
+        waiting: episodes that the store has not acknowledged yet.
+        notices: what the writer has to say, in lines.
         steps: of all instances, those of unfinished episodes included.
         wall_s: that it took.
         stepping_s: of it, in engines and task.
@@ -52,6 +58,8 @@ class Collected:
 
     episodes: int
     successes: float
+    waiting: int
+    notices: tuple[str, ...]
     steps: int
     wall_s: float
     stepping_s: float
@@ -83,10 +91,12 @@ class CollectWorker:
             spool: folder where shards wait for the store.
         """
         experiment = build_experiment(description)
-        opened = open_store(store)
-        self.notices: list[str] = []
+        self._store = opened = open_store(store)
+        self._notices: list[str] = []
+        self._waiting, self._successes_waiting = 0, 0.0
+        self._is_away = False
         name = f"{experiment.name}-{experiment.seed}-{share.number}"
-        self._writer = StoreWriter(opened, name, spool=spool, report=self.notices.append)
+        self._writer = StoreWriter(opened, name, spool=spool, report=self._notices.append)
         self._collector = Collector(
             experiment,
             open_policy(policy, experiment),
@@ -106,23 +116,34 @@ class CollectWorker:
         return here()
 
     def collect(self, num_episodes: int) -> Collected:
-        """Collect episodes, and return when the store has them."""
+        """Collect episodes, and return when the store has them, or does not answer.
+
+        Args:
+            num_episodes: to collect; 0 to see whether the store has those that wait.
+        """
         collector = self._collector
         began, stepped_s = time.perf_counter(), collector.stepping_s
         steps, late_s, writing_s = collector.steps, collector.late_s, 0.0
-        episodes, successes = 0, 0.0
-        while episodes < num_episodes:
+        until = self._waiting + num_episodes
+        while self._waiting < until:
             record = next(self._episodes)
             added = time.perf_counter()
-            episodes += self._writer.add(record)
+            self._waiting += self._writer.add(record)
             writing_s += time.perf_counter() - added
-            successes += record.about.get("success", 0.0)
+            self._successes_waiting += record.about.get("success", 0.0)
         flushing = time.perf_counter()
-        self._writer.flush()
+        episodes, successes = 0, 0.0
+        if self._is_acknowledged():
+            episodes, successes = self._waiting, self._successes_waiting
+            self._waiting, self._successes_waiting = 0, 0.0
+            self._is_away = False
         writing_s += time.perf_counter() - flushing
+        notices, self._notices[:] = tuple(self._notices), []
         return Collected(
             episodes,
             successes,
+            self._waiting,
+            notices,
             collector.steps - steps,
             time.perf_counter() - began,
             collector.stepping_s - stepped_s,
@@ -130,15 +151,29 @@ class CollectWorker:
             collector.late_s - late_s,
         )
 
-    def take_notices(self) -> list[str]:
-        """Return what the writer has to say, each line once."""
-        taken, self.notices[:] = list(self.notices), []
-        return taken
-
     def close(self) -> None:
-        """Close engines and writer."""
+        """Close engines and writer.
+
+        Raises:
+            NotAcknowledgedError: if the store does not answer; what waits is for the next writer
+                on this machine.
+        """
         self._collector.close()
-        self._writer.close()
+        self._writer.close(ACKNOWLEDGED_WITHIN_S)
+
+    def _is_acknowledged(self) -> bool:
+        """Return whether the store has all that was collected, as soon as it has."""
+        try:
+            self._writer.flush(ACKNOWLEDGED_WITHIN_S)
+        except NotAcknowledgedError:
+            if not self._is_away:
+                self._notices.append(
+                    f"store '{self._store.url}' has not acknowledged {self._waiting} episodes for "
+                    f"{ACKNOWLEDGED_WITHIN_S:.0f} s; they wait on this machine"
+                )
+            self._is_away = True
+            return False
+        return True
 
 
 def next_episodes(
