@@ -14,6 +14,7 @@ from troupe.engines.base import EngineSettings
 from troupe.loop import EventLoopSettings, FixedStepSettings
 from troupe.robots import Robot
 from troupe.tasks import Task, TaskSettings
+from troupe.tasks.randomisation.settings import Name, Randomisation
 
 WorkerId = Annotated[int, Field(ge=0)]
 Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -127,10 +128,12 @@ class EvaluationSettings(Settings):
     Attributes:
         episodes: deterministic episodes at the end of training.
         attempts_every: updates between two tests of whether the task is learned; 0 for never.
+        randomise: whether the experiment's randomisation is part of what it is measured in.
     """
 
     episodes: int = Field(100, ge=1)
     attempts_every: int = Field(1, ge=0)
+    randomise: bool = True
 
 
 class CollectSettings(Settings):
@@ -157,6 +160,7 @@ class Experiment(Settings):
         engines: by name.
         loop: that steps them.
         task: what is to be learned in the world.
+        randomise: what differs from episode to episode beside what the task draws, by name.
         learner: how it is learned.
         fleet: who steps the instances.
         seed: the root seed, from which all randomness follows.
@@ -172,6 +176,7 @@ class Experiment(Settings):
     engines: dict[str, SerializeAsAny[EngineSettings]] = Field(min_length=1)
     loop: FixedStepSettings | EventLoopSettings = FixedStepSettings()
     task: SerializeAsAny[TaskSettings] | None = None
+    randomise: dict[Name, Randomisation] = {}
     learner: SerializeAsAny[Settings] | None = None
     fleet: FleetSettings = FleetSettings()
     seed: int = Field(0, ge=0, lt=2**63)
@@ -209,6 +214,12 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
+    def _check_randomise(self) -> Experiment:
+        if self.randomise and self.task is None:
+            raise ValueError("randomise: it is of a task's episodes, and there is no task")
+        return self
+
+    @model_validator(mode="after")
     def _check_slow_workers(self) -> Experiment:
         is_declared = any(engine.step_time is not None for engine in self.engines.values())
         if self.fleet.slow_workers and not is_declared:
@@ -240,7 +251,8 @@ class Experiment(Settings):
         """Return the experiment as policies are measured in it, without what only training has."""
         task = self.task.as_measured() if self.task is not None else None
         engines = {name: engine.as_measured() for name, engine in self.engines.items()}
-        return self.model_copy(update={"task": task, "engines": engines})
+        randomise = self.randomise if self.evaluation.randomise else {}
+        return self.model_copy(update={"task": task, "engines": engines, "randomise": randomise})
 
     def resolved(self) -> dict[str, Any]:
         """Return the whole description, as plain values that can be loaded again."""

@@ -154,7 +154,7 @@ class Collector:
         self._rows["action"][at, rows] = action
         self._rows["time_ns"][at, rows] = at * simulation.loop.step_ns
         for name in self._kept:
-            self._rows[name][at, rows] = simulation.world.read(name)
+            self._rows[name][at, rows] = simulation.sensed(name)
         step = simulation.step(action)
         self._rows["reward"][at, rows] = step.reward
         return step
@@ -203,7 +203,7 @@ class Collector:
                 "fault": fault,
                 **{name: float(values[i]) for name, values in metrics.items()},
             },
-            draws=dict(simulation.task.draws(simulation.world, i)),
+            draws=simulation.draws(i),
             steps={name: rows[:length, i].copy() for name, rows in self._rows.items()},
             images=images,
             frames=frames,
