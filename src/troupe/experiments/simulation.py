@@ -22,6 +22,8 @@ from troupe.tasks.randomisation import Randomiser
 STAGGERED_TOGETHER = 8
 """Instances whose episodes begin together: several resets at once cost little more than one."""
 
+NONE = np.zeros(0, np.int64)
+
 EPISODE_STATE = ("episode", "episode_step", "step_limit")
 
 
@@ -170,6 +172,11 @@ class Simulation:
         """Return the task's figures of the present state, each (N,)."""
         return self.task.metrics(self.world)
 
+    def figures(self, instances: Ids) -> dict[str, Array]:
+        """Return the task's figures of instances and those of their episodes' draws, each (n,)."""
+        metrics = {name: values[instances] for name, values in self.metrics().items()}
+        return {**metrics, **self.randomiser.figures(instances)}
+
     def draws(self, instance: int) -> dict[str, Any]:
         """Return what was drawn for an instance's present episode: numbers, texts or lists."""
         return {**self.task.draws(self.world, instance), **self.randomiser.draws(instance)}
@@ -201,12 +208,12 @@ class Simulation:
 
 
 def specs(experiment: Experiment) -> tuple[ArraySpec, ArraySpec, tuple[str, ...]]:
-    """Return the specs of observations and actions, and the names of the metrics.
+    """Return the specs of observations and actions, and the names of an episode's figures.
 
     Raises:
         UserError: if anything in the experiment's engines or task is wrong.
     """
     simulation = Simulation(experiment, 1, num_threads=1)
-    found = simulation.observation_spec, simulation.action_spec, tuple(simulation.metrics())
+    found = simulation.observation_spec, simulation.action_spec, tuple(simulation.figures(NONE))
     simulation.close()
     return found
