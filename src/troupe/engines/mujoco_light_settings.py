@@ -22,8 +22,8 @@ class LightSettings(Settings):
         position: of a light of its own instead, m.
         target: point that such a light shines at, m.
         body: that it is fixed to, in whose frame position and target are; default: the world.
-        kind: ``point`` shines to all sides, ``spot`` in a cone of 45 degrees, ``directional`` is as
-            far away as the sun.
+        kind: ``spot`` shines from its position in a wide cone, ``directional`` is as far away as
+            the sun; default: ``spot``.
         colour: red, green and blue of what it adds to what faces it, each from 0 for nothing to 1
             for all.
         ambient: the same of what it adds to everything.
@@ -34,7 +34,7 @@ class LightSettings(Settings):
     position: Vector | None = None
     target: Vector | None = None
     body: str | None = None
-    kind: Literal["point", "spot", "directional"] | None = None
+    kind: Literal["spot", "directional"] | None = None
     colour: Colour | None = None
     ambient: Colour | None = None
     shadows: bool | None = None

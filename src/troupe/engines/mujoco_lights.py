@@ -13,8 +13,9 @@ from troupe.core.errors import UserError, unknown
 from troupe.engines.mujoco_light_settings import LightSettings
 from troupe.engines.mujoco_pack import Pack, Rows
 
+_CUTOFF_DEG, _EXPONENT = 60.0, 1.0
+# OpenGL as MuJoCo uses it draws no point lights
 _KINDS = {
-    "point": mujoco.mjtLightType.mjLIGHT_POINT,
     "spot": mujoco.mjtLightType.mjLIGHT_SPOT,
     "directional": mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
 }
@@ -41,7 +42,9 @@ def add_lights(spec: mujoco.MjSpec, lights: Mapping[str, LightSettings], engine:
             raise unknown("body", settings.body or "", valid, f"{where}.body")
         body.add_light(
             name=name,
-            type=_KINDS[settings.kind or "point"],
+            type=_KINDS[settings.kind or "spot"],
+            cutoff=_CUTOFF_DEG,
+            exponent=_EXPONENT,
             pos=settings.position,
             dir=np.subtract(settings.target, settings.position),
             diffuse=settings.colour or (0.7, 0.7, 0.7),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import mujoco
 import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch
@@ -15,6 +17,9 @@ from troupe.engines.mujoco_pack import Pack
 from troupe.engines.mujoco_parameters import FIELD_BOUNDS, are_servos, inertia_follows, servo_packs
 from troupe.engines.mujoco_settings import SERVO_FIELDS, PackBinding
 from troupe.robots import Robot
+
+LOOKS = {("geom", "matid"): ("geom_matid", "nmat"), ("material", "texid"): ("mat_texid", "ntex")}
+"""Fields that only say how things look, and what counts those that they number."""
 
 
 def robot_packs(batch: Batch, robot: Robot) -> dict[str, Pack]:
@@ -104,6 +109,8 @@ def _user_pack(batch: Batch, binding: PackBinding, where: str) -> Pack:
             raise unknown(binding.kind, name, valid, where)
     if binding.field in SERVO_FIELDS and binding.kind == "actuator":
         return _servo_pack(batch, binding, names, where)
+    if (binding.kind, binding.field) in LOOKS:
+        return _looks_pack(batch, binding, names)
     views = [getattr(batch, binding.kind)(name) for name in names]
     parts = [_part(view, binding, where) for view in views]
     writable = True
@@ -136,6 +143,21 @@ def _servo_pack(batch: Batch, binding: PackBinding, names: Sequence[str], where:
         raise UserError(f"{where}.field: '{binding.field}' is of position servos only.")
     pack = servo_packs(batch, ids)[binding.field]
     return pack if not isinstance(binding.names, str) else pack.of_one()
+
+
+def _looks_pack(batch: Batch, binding: PackBinding, names: Sequence[str]) -> Pack:
+    """Return which materials or textures objects have; the views of a batch do not write these."""
+    field, count = LOOKS[binding.kind, binding.field]
+    ids = [getattr(batch.model, binding.kind)(name).id for name in names]
+    values = batch.expand(field)
+    if values.ndim == 3:
+        values = values[..., int(mujoco.mjtTextureRole.mjTEXROLE_RGB)]
+    low, high = np.asarray(-1.0), np.asarray(getattr(batch.model, count) - 1.0)
+    spec = ArraySpec((len(ids),), "", low, high, values.dtype)
+    parts = [values[:, i] for i in ids]
+    if isinstance(binding.names, str):
+        return Pack(replace(spec, shape=(), low=low, high=high), parts, True, True)
+    return Pack(spec, parts if len(parts) > 1 else [parts[0][:, None]], True, True)
 
 
 def _part(view: Any, binding: PackBinding, where: str) -> npt.NDArray[Any]:

@@ -92,16 +92,23 @@ def servo_packs(
     """Return ``servo_stiffness`` and ``servo_damping`` of position servos, (k,) each."""
     ids = np.asarray(actuators)
     gain, bias = batch.expand("actuator_gainprm"), batch.expand("actuator_biasprm")
-    stiffness, damping = gain[:, ids, 0].copy(), -bias[:, ids, 2]
+    damping = -bias[:, ids, 2]
 
-    def follow(rows: Rows, before: Array) -> None:
+    def stiffen(rows: Rows, before: Array) -> None:
+        for i in ids:
+            bias[rows, i, 1] = -gain[rows, i, 0]
+
+    def damp(rows: Rows, before: Array) -> None:
         for column, i in enumerate(ids):
-            gain[rows, i, 0] = stiffness[rows, column]
-            bias[rows, i, 1] = -stiffness[rows, column]
             bias[rows, i, 2] = -damping[rows, column]
 
-    zero, own = np.asarray(0.0), tuple(names)
+    columns = [gain[:, i, 0] for i in ids]
+    columns = columns if len(columns) > 1 else [columns[0][:, None]]
+    stiffness_spec, damping_spec = (
+        ArraySpec((len(ids),), unit, low=np.asarray(0.0), names=tuple(names))
+        for unit in SERVO_FIELDS.values()
+    )
     return {
-        kind: Pack(ArraySpec((len(ids),), unit, low=zero, names=own), [values], True, True, follow)
-        for (kind, unit), values in zip(SERVO_FIELDS.items(), (stiffness, damping), strict=True)
+        "servo_stiffness": Pack(stiffness_spec, columns, True, True, stiffen),
+        "servo_damping": Pack(damping_spec, [damping], True, True, damp),
     }
