@@ -88,6 +88,7 @@ class MujocoEngine:
             num_instances=num_instances,
             inputs={n: p.spec for n, p in packs.items() if p.writable},
             outputs={**{n: p.spec for n, p in packs.items()}, **images},
+            rendered=tuple(images),
         )
         self.batch.reset(keyframe=self._keyframe)
 
