@@ -100,6 +100,13 @@ def test_it_goes_on_from_a_snapshot_bit_for_bit() -> None:
     assert same(expected, run(other, range(7, 30)))
 
 
+def test_it_is_the_same_for_an_engine_in_a_process_of_its_own() -> None:
+    arm = read_description("scara-reach")["engines"]["arm"]
+    elsewhere = simulate(EVERYTHING, engines={"arm": {**arm, "host": "process"}})
+    assert same(run(simulate(EVERYTHING), range(20)), run(elsewhere, range(20)))
+    elsewhere.close()
+
+
 def test_one_more_randomisation_changes_none_of_the_others() -> None:
     less = {name: EVERYTHING[name] for name in ("gains", "encoder", "late")}
     few, all_of_them = simulate(less).draws(1), simulate(EVERYTHING).draws(1)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from mujoco.batch import Batch
-from scipy.spatial.transform import Rotation
 
 from troupe.core.arrays import Array, ArraySpec
 from troupe.engines.mujoco_camera_model import FLIP_YZ, Camera
@@ -31,13 +30,12 @@ def camera_packs(batch: Batch, cameras: Mapping[str, Camera]) -> dict[str, Pack]
 def _packs(batch: Batch, camera: Camera) -> dict[str, Pack]:
     number = camera.id
     quaternion = batch.expand("cam_quat")[:, number]
-    nominal = Rotation.from_quat(batch.model.cam_quat[number], scalar_first=True)
+    nominal = batch.model.cam_quat[number]
     rotation = np.zeros((batch.nsim, 3))
 
     def turn(rows: Rows, before: Array) -> None:
         # the flip is of our frame to MuJoCo's
-        turned = nominal * Rotation.from_rotvec(rotation[rows] @ FLIP_YZ)
-        quaternion[rows] = turned.as_quat(scalar_first=True)
+        quaternion[rows] = _turned(nominal, rotation[rows] @ FLIP_YZ)
 
     fovy = batch.expand("cam_fovy")[:, number]
     low, high = (np.asarray(bound) for bound in FIELD_BOUNDS["fovy"])
@@ -47,3 +45,15 @@ def _packs(batch: Batch, camera: Camera) -> dict[str, Pack]:
         "rotation": Pack(ArraySpec((3,), "rad"), [rotation], True, True, turn),
         "fovy": Pack(ArraySpec((), "deg", low, high, fovy.dtype), [fovy], True, True),
     }
+
+
+def _turned(quaternion: Array, rotation: Array) -> Array:
+    """Return a unit quaternion, w first, times those of rotation vectors, rad, (n, 3): (n, 4)."""
+    angle = np.linalg.norm(rotation, axis=1, keepdims=True)
+    # sin(x / 2) / x, which is 1 / 2 at 0
+    axis = 0.5 * np.sinc(angle / (2 * np.pi)) * rotation
+    turn = np.concatenate([np.cos(angle / 2), axis], axis=1)
+    w, x, y, z = quaternion
+    product = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
+    turned: Array = turn @ product.T
+    return turned

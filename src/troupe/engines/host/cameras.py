@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any, cast
 
 import numpy.typing as npt
@@ -22,6 +21,11 @@ def hosted(link: Link) -> HostedEngine:
 
 class HostedCameraEngine(HostedEngine):
     """The proxy of an engine with cameras."""
+
+    def __init__(self, link: Link) -> None:
+        """Begin to use a link to a new engine."""
+        super().__init__(link)
+        self._cameras: Mapping[str, Any] | None = None
 
     def render(
         self, camera: str, modalities: Sequence[str], instances: Ids | None = None
@@ -45,12 +49,14 @@ class HostedCameraEngine(HostedEngine):
 
     def renderers(self) -> Mapping[str, Renderer]:
         """Return the renderer that each camera uses."""
-        return cast("Mapping[str, Renderer]", self._cameras["renderers"])
+        return cast("Mapping[str, Renderer]", self._described()["renderers"])
 
     def mask_names(self) -> Mapping[int, str]:
         """Return the names of the ids in masks."""
-        return {int(id): name for id, name in self._cameras["mask_names"].items()}
+        return {int(id): name for id, name in self._described()["mask_names"].items()}
 
-    @cached_property
-    def _cameras(self) -> Mapping[str, Any]:
-        return self._call({"call": "cameras"}).header
+    def _described(self) -> Mapping[str, Any]:
+        # no cached_property: until Python 3.12 all engines of a process would share its lock
+        if self._cameras is None:
+            self._cameras = self._call({"call": "cameras"}).header
+        return self._cameras
