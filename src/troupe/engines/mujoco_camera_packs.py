@@ -52,8 +52,13 @@ def _turned(quaternion: Array, rotation: Array) -> Array:
     angle = np.linalg.norm(rotation, axis=1, keepdims=True)
     # sin(x / 2) / x, which is 1 / 2 at 0
     axis = 0.5 * np.sinc(angle / (2 * np.pi)) * rotation
-    turn = np.concatenate([np.cos(angle / 2), axis], axis=1)
+    a, (b, c, d) = np.cos(angle / 2)[:, 0], axis.T
     w, x, y, z = quaternion
-    product = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
-    turned: Array = turn @ product.T
-    return turned
+    # element by element: products of matrices may round otherwise with another number of rows
+    product = [
+        w * a - x * b - y * c - z * d,
+        w * b + x * a + y * d - z * c,
+        w * c - x * d + y * a + z * b,
+        w * d + x * c - y * b + z * a,
+    ]
+    return np.stack(product, axis=1)
