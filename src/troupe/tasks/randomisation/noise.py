@@ -14,8 +14,8 @@ from troupe.core.errors import UserError
 from troupe.core.seeding import InstanceStreams
 from troupe.tasks.randomisation.settings import NoiseSettings
 
-NUMBERS_AT_ONCE = 4096
-"""To begin a stream costs as much as a thousand numbers: several steps are drawn together."""
+NUMBERS_AT_ONCE = 1024
+"""To begin a stream costs as much as that many numbers: several steps are drawn together."""
 
 
 class SensorNoise:
@@ -47,6 +47,8 @@ class SensorNoise:
         self._deviation = _fitting(settings.deviation, spec, f"{where}.deviation")
         self._bias_deviation = _fitting(settings.bias, spec, f"{where}.bias")
         self._has_bias, self._is_shared = bool(np.any(settings.bias)), settings.shared
+        self._has_deviation = bool(np.any(settings.deviation))
+        self._is_bounded = bool(np.isfinite([spec.low, spec.high]).any())
         is_image = len(spec.shape) == 3
         self._drop_shape = (*spec.shape[:2], 1) if is_image else spec.shape
         size = math.prod(spec.shape)
@@ -82,7 +84,8 @@ class SensorNoise:
             noisy += self._deviation * self._normal[ids, at]
         if self._uniform is not None:
             noisy = np.where(self._uniform[ids, at] < self._dropout, 0.0, noisy)
-        noisy = np.clip(noisy, self._spec.low, self._spec.high)
+        if self._is_bounded:
+            noisy = np.clip(noisy, self._spec.low, self._spec.high)
         if self._spec.dtype.kind in "iu":
             noisy = np.rint(noisy)
         return noisy.astype(value.dtype)
@@ -101,14 +104,17 @@ class SensorNoise:
 
     def _draw_ahead(self, ids: Ids) -> None:
         """Draw the blocks of steps that instances are in."""
-        if not (np.any(self._deviation) or self._dropout):
+        if not (self._has_deviation or self._dropout):
             return
         n, blocks = len(self._blocks), self._streams.step[ids] // self._steps_at_once
-        for i in ids[self._blocks[ids] != blocks]:
+        is_past = self._blocks[ids] != blocks
+        if not is_past.any():
+            return
+        for i in ids[is_past]:
             block = int(self._streams.step[i]) // self._steps_at_once
             # block 0 of the stream is the bias's
             rng = self._streams.generator(f"randomise {self.name}", int(i), 1 + block)
-            if np.any(self._deviation):
+            if self._has_deviation:
                 if self._normal is None:
                     shape = (n, self._steps_at_once, *self._spec.shape)
                     self._normal = np.zeros(shape, np.float32)
