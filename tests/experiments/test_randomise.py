@@ -246,6 +246,13 @@ def test_training_records_the_draws_of_each_episode() -> None:
     assert len(table["instance"]) >= 2
 
 
+def test_what_a_description_shows_can_be_loaded_again_and_entries_left_out() -> None:
+    shown = experiment(EVERYTHING).resolved()
+    assert build_experiment(shown).resolved() == shown
+    fewer = build_experiment({**shown, "randomise": {**shown["randomise"], "kick": None}})
+    assert fewer.randomise.keys() == EVERYTHING.keys() - {"kick"}
+
+
 UNIFORM = {"type": "uniform", "low": 0, "high": 1}
 
 

@@ -205,6 +205,14 @@ class Experiment(Settings):
                 raise ValueError(f"'{name}' is no name: take letters, digits, '-' and '_'")
         return engines
 
+    @field_validator("randomise", mode="before")
+    @classmethod
+    def _leave_out(cls, entries: Any) -> Any:
+        # so that who builds on another experiment can drop some of its entries
+        if isinstance(entries, dict):
+            return {name: entry for name, entry in entries.items() if entry is not None}
+        return entries
+
     @model_validator(mode="after")
     def _check_episode(self) -> Experiment:
         if self.task is not None and self.loop.type != "fixed-step":

@@ -135,10 +135,6 @@ def test_a_randomised_episode_is_told_and_runs_again_bit_for_bit(tmp_path: Path)
     moments = list(replay_episode(stored, default_view(stored.experiment, None, 16, 12)))
     for moment, image in zip(moments, images, strict=True):
         np.testing.assert_array_equal(moment.image, image)
-    again = str(tmp_path / "again")
-    collect(experiment, again, 4, spool=tmp_path / "spool")
-    for id in told["id"]:
-        assert_same(opened.episode(id), open_store(again).episode(id))
 
 
 def test_the_same_command_goes_on_after_the_last_episodes(store: str, tmp_path: Path) -> None:
