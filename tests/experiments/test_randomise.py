@@ -253,6 +253,13 @@ def test_what_a_description_shows_can_be_loaded_again_and_entries_left_out() -> 
     assert fewer.randomise.keys() == EVERYTHING.keys() - {"kick"}
 
 
+def test_hindsight_needs_observations_that_are_exact() -> None:
+    shown = load_experiment("scara-reach-sac").resolved()
+    assert build_experiment(shown).goals() is not None
+    assert build_experiment({**shown, "randomise": {"x": DAMPING}}).goals() is not None
+    assert build_experiment({**shown, "randomise": {"x": EVERYTHING["noise"]}}).goals() is None
+
+
 UNIFORM = {"type": "uniform", "low": 0, "high": 1}
 
 

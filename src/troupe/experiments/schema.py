@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from troupe.core import World
+from troupe.core.goals import Goals
 from troupe.core.settings import Duration, Settings, nanoseconds
 from troupe.engines.base import EngineSettings
 from troupe.loop import EventLoopSettings, FixedStepSettings
 from troupe.robots import Robot
 from troupe.tasks import Task, TaskSettings
-from troupe.tasks.randomisation.settings import Name, Randomisation
+from troupe.tasks.randomisation.settings import Name, PackSettings, Randomisation
 
 WorkerId = Annotated[int, Field(ge=0)]
 Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -254,6 +255,14 @@ class Experiment(Settings):
         """
         assert self.task is not None
         return self.task.build(self.robots, world, self.loop.step)
+
+    def goals(self) -> Goals | None:
+        """Return how steps can be relabelled with other goals; None if not.
+
+        From observations that are late or have noise it does not follow what was achieved.
+        """
+        is_exact = all(isinstance(entry, PackSettings) for entry in self.randomise.values())
+        return self.task.goals(self.robots) if self.task is not None and is_exact else None
 
     def as_measured(self) -> Experiment:
         """Return the experiment as policies are measured in it, without what only training has."""

@@ -78,7 +78,7 @@ class Randomiser:
         self._sensors = {
             of: Sensor(of, world, self._on(of, "sensor"), self._noises.get(of, ()))
             for of in {**self._lines, **self._noises}
-            if of not in (ACTION, OBSERVATION)
+            if of not in (ACTION, OBSERVATION) and (self._on(of, "sensor") or of in self._noises)
         }
         self.sensed = world.through(self._sensors) if self._sensors else world
         self._acting = world.through(self._commands) if self._commands else world
