@@ -48,7 +48,10 @@ def _packs(batch: Batch, camera: Camera) -> dict[str, Pack]:
 
 
 def _turned(quaternion: Array, rotation: Array) -> Array:
-    """Return a unit quaternion, w first, times those of rotation vectors, rad, (n, 3): (n, 4)."""
+    """Return a unit quaternion, w first, times those of rotation vectors, rad, (n, 3): (n, 4).
+
+    docs/derivations.md, "Turned cameras".
+    """
     angle = np.linalg.norm(rotation, axis=1, keepdims=True)
     # sin(x / 2) / x, which is 1 / 2 at 0
     axis = 0.5 * np.sinc(angle / (2 * np.pi)) * rotation
