@@ -23,6 +23,7 @@ BENCHMARKS = {
     "collecting.study": "update mode, correction, weighting, mode: samples and time to 5 mm",
     "cameras": "images of many instances by rays beside OpenGL",
     "control": "updates of controllers, inverse kinematics beside mink, planning",
+    "randomising": "a step and a reset with each kind of randomisation beside none",
     "experiment_api": "a fleet's environment beside Simulation.step; waiting beside not waiting",
     "grasping": "random grasp attempts an hour beside pybullet's Kuka; 128 at real-time pace",
     "store_kills": "8 writers of a store killed 100 times: is anything lost, doubled, torn?",

@@ -9,6 +9,7 @@ from troupe.core import plugins
 from troupe.core.settings import Settings
 from troupe.engines.base import EngineSettings
 from troupe.engines.mujoco_camera_settings import CameraSettings
+from troupe.engines.mujoco_light_settings import LightSettings
 from troupe.engines.mujoco_settings import PackBinding
 from troupe.engines.step_times import LognormalTime, ParetoTime
 from troupe.experiments.aliases import MOVED, RENAMED
@@ -23,12 +24,15 @@ from troupe.experiments.schema import (
 from troupe.loop import EventLoopSettings
 from troupe.loop.mqtt_settings import MqttSettings, MqttTopicSettings
 from troupe.loop.settings import ConnectionEntry, FixedStepSettings, RecordSettings
+from troupe.tasks.randomisation.distributions import DISTRIBUTIONS
+from troupe.tasks.randomisation.settings import DelaySettings, NoiseSettings, PackSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, type[Settings]] = {
     "Experiment": Experiment,
     "Pack of a MuJoCo engine": PackBinding,
     "Camera of a MuJoCo engine": CameraSettings,
+    "Light of a MuJoCo engine": LightSettings,
     "Every engine": EngineSettings,
     "Step time `pareto`": ParetoTime,
     "Step time `lognormal`": LognormalTime,
@@ -38,6 +42,10 @@ SECTIONS: dict[str, type[Settings]] = {
     "Topic of an MQTT port": MqttTopicSettings,
     "Connection": ConnectionEntry,
     "Record": RecordSettings,
+    "Randomisation of a pack": PackSettings,
+    "Randomisation `delay`": DelaySettings,
+    "Randomisation `noise`": NoiseSettings,
+    **{f"Distribution `{name}`": cls for name, cls in DISTRIBUTIONS.items()},
     "Fleet": FleetSettings,
     "Stop": StopSettings,
     "Evaluation": EvaluationSettings,

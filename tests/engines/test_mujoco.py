@@ -48,7 +48,9 @@ def test_packs_of_a_robot_carry_units_names_and_limits() -> None:
     assert (position.unit, position.names) == ("rad", ("joint1", "joint2", "joint3"))
     np.testing.assert_allclose(position.high, 3.1416)
     assert spec.outputs["joint_velocity"].high.tolist() == [10, 10, 10]
-    assert set(spec.inputs) == {"joint_position", "joint_velocity", "joint_target"}
+    states = {"joint_position", "joint_velocity", "joint_target"}
+    parameters = {"joint_damping", "link_mass", "servo_stiffness", "servo_damping"}
+    assert set(spec.inputs) == states | parameters
 
 
 def test_time_step_is_the_models_unless_it_is_given() -> None:

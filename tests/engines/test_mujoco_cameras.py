@@ -11,7 +11,7 @@ from troupe.core.settings import validated
 from troupe.engines.conformance import CHECKS, Case, check_engine, packs
 from troupe.engines.mujoco import MujocoEngine
 from troupe.engines.mujoco_camera_context import new_context
-from troupe.engines.mujoco_camera_settings import CameraEngine
+from troupe.engines.mujoco_camera_settings import MODALITIES, CameraEngine
 from troupe.engines.mujoco_settings import MujocoSettings
 
 STEP_NS = 20_000_000
@@ -92,6 +92,9 @@ def test_packs_are_images_with_units_and_bounds(scene: Path) -> None:
         "eye.normal": (32, 48, 3),
         "eye.pose": (4, 4),
         "eye.intrinsics": (3, 3),
+        "eye.position": (3,),
+        "eye.rotation": (3,),
+        "eye.fovy": (),
     }
     for name in shapes:
         values, spec = engine.read(name), engine.spec.outputs[name]
@@ -106,11 +109,8 @@ def test_packs_are_images_with_units_and_bounds(scene: Path) -> None:
 
 def test_only_the_modalities_that_are_named_are_offered(scene: Path) -> None:
     outputs = build(scene, cameras=side(modalities=["depth"])).spec.outputs
-    assert {n for n in outputs if n.startswith("eye.")} == {
-        "eye.depth",
-        "eye.pose",
-        "eye.intrinsics",
-    }
+    images = {name for name in outputs if name.rpartition(".")[2] in MODALITIES}
+    assert images == {"eye.depth"}
 
 
 def test_a_depth_a_pose_and_the_intrinsics_give_the_point_that_was_hit(scene: Path) -> None:

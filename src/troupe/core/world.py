@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -68,6 +69,16 @@ class World:
         if name not in self.inputs:
             raise unknown("datapack to write", name, self.inputs)
         return self.inputs[name]
+
+    def through(self, sources: Mapping[str, Source]) -> World:
+        """Return a view in which some datapacks are read from and written to other sources.
+
+        Its arrays are the same.
+        """
+        view = copy.copy(self)
+        own = {name: (source, name.split(".", 1)[1]) for name, source in sources.items()}
+        view._sources = self._sources | own
+        return view
 
     def reader(self, name: str) -> tuple[Callable[[str], npt.NDArray[Any]], str]:
         """Return the call that reads a datapack, and the argument that it takes."""

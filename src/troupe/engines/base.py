@@ -29,6 +29,7 @@ class EngineSpec:
         outputs: packs that can be read.
         can_snapshot: whether `snapshot` and `restore` are exact.
         can_reset_some: whether some instances can be reset alone.
+        rendered: outputs that are made when they are read and not before, such as images.
         releases_gil: whether `advance` leaves Python to other threads most of the time, so that a
             thread of its own pays.
     """
@@ -41,6 +42,7 @@ class EngineSpec:
     can_snapshot: bool = True
     can_reset_some: bool = True
     releases_gil: bool = False
+    rendered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,11 @@ from troupe.core.arrays import Ids, as_indices
 from troupe.core.errors import EngineError, UserError, unknown
 from troupe.engines.base import EngineSpec, Fault, StepCounter, Steps, check_pack
 from troupe.engines.mujoco_camera_settings import Renderer
+from troupe.engines.mujoco_lights import add_lights, light_packs
 from troupe.engines.mujoco_log import keep_log_out_of_files
+from troupe.engines.mujoco_pack import Pack
 from troupe.engines.mujoco_packs import default_packs, robot_packs, user_packs
+from troupe.engines.mujoco_parameters import robot_parameters
 from troupe.engines.mujoco_settings import MujocoSettings
 
 if TYPE_CHECKING:
@@ -57,15 +60,21 @@ class MujocoEngine:
             self.model.opt.timestep = float(settings.timestep / 10**9)
         timestep_ns = settings.timestep or Fraction(str(self.model.opt.timestep)) * 10**9
         self.batch = Batch(self.model, num_instances, num_threads, persistent=True)
-        packs = robot_packs(self.batch, robot) if robot else default_packs(self.batch)
+        if robot is None:
+            packs = default_packs(self.batch)
+        else:
+            packs = robot_packs(self.batch, robot) | robot_parameters(self.batch, robot)
         if settings.scene is not None:
             packs |= settings.scene.packs(self.batch)
+        packs |= light_packs(self.batch, settings.lights, name)
+        self._cameras = _cameras(self.batch, settings, name)
+        if self._cameras is not None:
+            packs |= self._cameras.parameters
         packs |= user_packs(self.batch, settings.packs, name)
         self._packs = packs
-        self._cameras = _cameras(self.batch, settings, name)
         images = {} if self._cameras is None else self._cameras.specs
-        fields = sorted(f for f in MODEL_FIELDS if self.batch.expanded(f) is not None)
-        self._parameters = {field: self.batch.expand(field) for field in fields}
+        self._parameters = _parameters(self.batch, packs)
+        self._derived_from = _sources_of_constants(self._parameters, packs)
         self._initial_parameters = {f: v[0].copy() for f, v in self._parameters.items()}
         self._parameters_written = np.zeros(num_instances, np.bool_)
         self._constants_stale = np.zeros(num_instances, np.bool_)
@@ -80,6 +89,7 @@ class MujocoEngine:
             num_instances=num_instances,
             inputs={n: p.spec for n, p in packs.items() if p.writable},
             outputs={**{n: p.spec for n, p in packs.items()}, **images},
+            rendered=tuple(images),
         )
         self.batch.reset(keyframe=self._keyframe)
 
@@ -103,7 +113,9 @@ class MujocoEngine:
             self._cameras.changed(instances)
         if self._packs[pack].is_parameter:
             rows = slice(None) if instances is None else instances
-            self._parameters_written[rows] = self._constants_stale[rows] = True
+            self._parameters_written[rows] = True
+            if pack in self._derived_from:
+                self._constants_stale[rows] = True
 
     def advance(self, duration_ns: int, instances: Ids | None = None) -> None:
         """Step the physics by a duration, then compute what follows from the new state."""
@@ -253,6 +265,32 @@ class MujocoEngine:
             self.batch.forward(ids, mujoco.mjtStage.mjSTAGE_VEL)
 
 
+def _parameters(batch: Batch, packs: Mapping[str, Pack]) -> dict[str, npt.NDArray[Any]]:
+    """Return what instances have of their own, (num_instances, ...) each, by a unique name."""
+    fields = sorted(f for f in MODEL_FIELDS if batch.expanded(f) is not None)
+    parameters = {field: batch.expand(field) for field in fields}
+    own = {n: p.parts[0] for n, p in packs.items() if p.is_parameter and p.follow is not None}
+    shared = list(parameters.values())
+    return parameters | {
+        name: values
+        for name, values in own.items()
+        if not any(np.may_share_memory(values, field) for field in shared)
+    }
+
+
+def _sources_of_constants(
+    parameters: Mapping[str, npt.NDArray[Any]], packs: Mapping[str, Pack]
+) -> frozenset[str]:
+    """Return the packs of parameters from which MuJoCo derives others."""
+    sources = [v for f, v in parameters.items() if f in mujoco.MjModel._setconst_inputs]
+    return frozenset(
+        name
+        for name, pack in packs.items()
+        if pack.follow is not None
+        or (pack.is_parameter and any(np.may_share_memory(pack.parts[0], v) for v in sources))
+    )
+
+
 Addition = Callable[[mujoco.MjSpec], None]
 
 
@@ -262,6 +300,8 @@ def _additions(settings: MujocoSettings, engine: str) -> list[Addition]:
         from troupe.engines.mujoco_camera_model import add_cameras
 
         additions.append(lambda spec: add_cameras(spec, settings.cameras, engine))
+    if any(light.light is None for light in settings.lights.values()):
+        additions.append(lambda spec: add_lights(spec, settings.lights, engine))
     return additions
 
 

@@ -13,6 +13,7 @@ from troupe.core.arrays import ArraySpec, Ids, as_indices
 from troupe.core.errors import EngineError, UserError, unknown
 from troupe.engines.mujoco_camera_gl import GlRenderer
 from troupe.engines.mujoco_camera_model import Camera, body_names, find_camera
+from troupe.engines.mujoco_camera_packs import camera_packs
 from troupe.engines.mujoco_camera_rays import RayRenderer
 from troupe.engines.mujoco_camera_settings import MODALITIES, CameraSettings, Renderer
 from troupe.engines.mujoco_camera_views import Views, intrinsics
@@ -33,7 +34,8 @@ class Cameras:
     """Renders the present state of a batch's simulations, and keeps it until that changes.
 
     Attributes:
-        specs: of the packs, ``<camera>.rgb`` and so on.
+        specs: of the packs that are rendered, ``<camera>.rgb`` and so on.
+        parameters: packs to write, ``<camera>.position`` and so on.
         renderers: that the cameras use.
         mask_names: of the ids in masks, which are the bodies'; -1 is nothing.
     """
@@ -58,6 +60,7 @@ class Cameras:
             specs = _specs(camera, model.nbody)
             shown = (*self._modalities[camera.name], "pose", "intrinsics")
             self.specs |= {f"{camera.name}.{kind}": specs[kind] for kind in shown}
+        self.parameters = camera_packs(batch, self._cameras)
         self._renderers: dict[Renderer, _Renders] = {}
         self._renderers["rays"] = RayRenderer(batch, self._views)
         if "gl" in self.renderers.values():

@@ -3,51 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
+import mujoco
 import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch
 
-from troupe.core.arrays import ArraySpec, Ids
+from troupe.core.arrays import ArraySpec
 from troupe.core.errors import UserError, unknown
-from troupe.engines.mujoco_settings import PackBinding
+from troupe.engines.mujoco_pack import Pack
+from troupe.engines.mujoco_parameters import FIELD_BOUNDS, are_servos, inertia_follows, servo_packs
+from troupe.engines.mujoco_settings import SERVO_FIELDS, PackBinding
 from troupe.robots import Robot
 
-
-@dataclass(frozen=True)
-class Pack:
-    """Live arrays of a batch, one for each of the pack's objects or one for all of them.
-
-    Attributes:
-        spec: of one instance's value.
-        parts: live arrays, each (num_instances, ...).
-        writable: whether the parts are states, commands or model parameters.
-        is_parameter: whether they are model parameters, from which others may have to follow.
-    """
-
-    spec: ArraySpec
-    parts: Sequence[npt.NDArray[Any]]
-    writable: bool
-    is_parameter: bool = False
-
-    def read(self) -> npt.NDArray[Any]:
-        """Return the values, (num_instances, *shape)."""
-        if len(self.parts) == 1:
-            return self.parts[0]
-        return np.stack(self.parts, axis=1)
-
-    def write(self, value: npt.ArrayLike, instances: Ids | None) -> None:
-        """Set the values of instances, all for None."""
-        rows: Any = slice(None) if instances is None else instances
-        if len(self.parts) == 1:
-            self.parts[0][rows] = value
-            return
-        num_rows = len(self.parts[0]) if instances is None else len(instances)
-        values = np.broadcast_to(value, (num_rows, *self.spec.shape))
-        for i, part in enumerate(self.parts):
-            part[rows] = values[:, i]
+LOOKS = {("geom", "matid"): ("geom_matid", "nmat"), ("material", "texid"): ("mat_texid", "ntex")}
+"""Fields that only say how things look, and what counts those that they number."""
 
 
 def robot_packs(batch: Batch, robot: Robot) -> dict[str, Pack]:
@@ -135,6 +107,10 @@ def _user_pack(batch: Batch, binding: PackBinding, where: str) -> Pack:
     for name in names:
         if name not in valid:
             raise unknown(binding.kind, name, valid, where)
+    if binding.field in SERVO_FIELDS and binding.kind == "actuator":
+        return _servo_pack(batch, binding, names, where)
+    if (binding.kind, binding.field) in LOOKS:
+        return _looks_pack(batch, binding, names)
     views = [getattr(batch, binding.kind)(name) for name in names]
     parts = [_part(view, binding, where) for view in views]
     writable = True
@@ -153,8 +129,35 @@ def _user_pack(batch: Batch, binding: PackBinding, where: str) -> Pack:
     if not isinstance(binding.names, str):
         shape = (len(names), *shape)
         parts = [parts[0][:, None]] if len(parts) == 1 else parts
-    spec = ArraySpec(shape, binding.unit, dtype=parts[0].dtype)
-    return Pack(spec, parts, writable, is_parameter)
+    low, high = FIELD_BOUNDS.get(binding.field if writable else "", (-np.inf, np.inf))
+    spec = ArraySpec(shape, binding.unit, np.asarray(low), np.asarray(high), dtype=parts[0].dtype)
+    follow = None
+    if is_parameter and (binding.kind, binding.field) == ("body", "mass"):
+        follow = inertia_follows(batch, parts, [batch.model.body(name).id for name in names])
+    return Pack(spec, parts, writable, is_parameter, follow)
+
+
+def _servo_pack(batch: Batch, binding: PackBinding, names: Sequence[str], where: str) -> Pack:
+    ids = [batch.model.actuator(name).id for name in names]
+    if not are_servos(batch.model, ids):
+        raise UserError(f"{where}.field: '{binding.field}' is of position servos only.")
+    pack = servo_packs(batch, ids)[binding.field]
+    return pack if not isinstance(binding.names, str) else pack.of_one()
+
+
+def _looks_pack(batch: Batch, binding: PackBinding, names: Sequence[str]) -> Pack:
+    """Return which materials or textures objects have; the views of a batch do not write these."""
+    field, count = LOOKS[binding.kind, binding.field]
+    ids = [getattr(batch.model, binding.kind)(name).id for name in names]
+    values = batch.expand(field)
+    if values.ndim == 3:
+        values = values[..., int(mujoco.mjtTextureRole.mjTEXROLE_RGB)]
+    low, high = np.asarray(-1.0), np.asarray(getattr(batch.model, count) - 1.0)
+    spec = ArraySpec((len(ids),), "", low, high, values.dtype)
+    parts = [values[:, i] for i in ids]
+    if isinstance(binding.names, str):
+        return Pack(replace(spec, shape=(), low=low, high=high), parts, True, True)
+    return Pack(spec, parts if len(parts) > 1 else [parts[0][:, None]], True, True)
 
 
 def _part(view: Any, binding: PackBinding, where: str) -> npt.NDArray[Any]:
@@ -171,7 +174,8 @@ def _part(view: Any, binding: PackBinding, where: str) -> npt.NDArray[Any]:
 
 def _object_names(batch: Batch, kind: str) -> list[str]:
     model = batch.model
-    count = {"joint": model.njnt, "camera": model.ncam, "actuator": model.nu}.get(kind)
+    counts = {"joint": model.njnt, "camera": model.ncam, "actuator": model.nu}
+    count = {**counts, "material": model.nmat}.get(kind)
     number = getattr(model, f"n{kind}") if count is None else count
     names = [getattr(model, kind)(i).name for i in range(number)]
     return [name for name in names if name]

@@ -11,13 +11,19 @@ from troupe.core.errors import unknown
 from troupe.core.settings import Settings, Timestep, UserFile
 from troupe.engines.base import EngineSettings
 from troupe.engines.mujoco_camera_settings import CameraName, CameraSettings
+from troupe.engines.mujoco_light_settings import LightSettings
 from troupe.engines.scenes import Scene
 from troupe.robots import Robot
 
 if TYPE_CHECKING:
     from troupe.engines.mujoco import MujocoEngine
 
-Kind = Literal["joint", "body", "geom", "site", "sensor", "actuator", "camera", "light", "tendon"]
+Kind = Literal[
+    "joint", "body", "geom", "site", "sensor", "actuator", "camera", "light", "tendon", "material"
+]
+
+SERVO_FIELDS = {"servo_stiffness": "N m/rad", "servo_damping": "N m s/rad"}
+"""Fields of position actuators beside MuJoCo's own, and their units."""
 
 
 class PackBinding(Settings):
@@ -28,7 +34,8 @@ class PackBinding(Settings):
         names: of the objects, in order; one name drops the axis over objects.
         field: as MuJoCo's named access calls it: a state field (``qpos``, ``ctrl``) can be read
             and written, a derived one (``xpos``, ``data``) read, a model field (``mass``,
-            ``damping``) read and written for each instance.
+            ``damping``) read and written for each instance. A body's inertia follows its
+            ``mass``. Of position actuators also ``servo_stiffness`` and ``servo_damping``.
         unit: of the values.
     """
 
@@ -48,7 +55,9 @@ class MujocoSettings(EngineSettings):
         timestep: of the physics; default: the model's.
         packs: further datapacks by name.
         cameras: by name; each offers packs ``<name>.rgb``, ``.depth``, ``.mask``, ``.normal``,
-            ``.pose`` and ``.intrinsics``.
+            ``.pose`` and ``.intrinsics``, and to write ``.position``, ``.rotation`` and ``.fovy``.
+        lights: by name; each offers packs ``<name>.position``, ``.direction``, ``.colour`` and
+            ``.ambient``.
     """
 
     type: Literal["mujoco"] = "mujoco"
@@ -58,6 +67,7 @@ class MujocoSettings(EngineSettings):
     timestep: Timestep | None = None
     packs: dict[str, PackBinding] = {}
     cameras: dict[CameraName, CameraSettings] = {}
+    lights: dict[CameraName, LightSettings] = {}
 
     @field_validator("robot")
     @classmethod
@@ -73,6 +83,9 @@ class MujocoSettings(EngineSettings):
             raise ValueError("give either 'robot' or 'model'")
         if self.scene is not None and self.robot is None:
             raise ValueError("scene: it stands around a robot; give 'robot', not 'model'")
+        for name in self.lights:
+            if name in self.cameras:
+                raise ValueError(f"lights: '{name}' is the name of a camera already")
         return self
 
     def load_robot(self) -> Robot | None:

@@ -13,6 +13,7 @@ from troupe.core.arrays import Ids, as_indices
 from troupe.core.seeding import Streams
 from troupe.core.time import NANOSECONDS
 from troupe.engines.base import ConcurrentEngine, Engine, EngineSettings
+from troupe.engines.mujoco_camera_settings import CameraEngine
 from troupe.engines.step_times import DrawnTime
 
 Snapshot = Mapping[str, npt.NDArray[Any]]
@@ -157,6 +158,9 @@ class SlowEngine:
         self.times = times
         # called more often than anything else, and no slower than the engine's own
         self.write, self.read, self.faults = engine.write, engine.read, engine.faults
+        if isinstance(engine, CameraEngine):
+            self.render, self.renderers = engine.render, engine.renderers
+            self.mask_names = engine.mask_names
         self._now_s, self._sleep = now_s, sleep
         self._ready_s = 0.0
 

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from troupe.core import World
+from troupe.core.goals import Goals
 from troupe.core.settings import Duration, Settings, nanoseconds
 from troupe.engines.base import EngineSettings
 from troupe.loop import EventLoopSettings, FixedStepSettings
 from troupe.robots import Robot
 from troupe.tasks import Task, TaskSettings
+from troupe.tasks.randomisation.settings import Name, PackSettings, Randomisation
 
 WorkerId = Annotated[int, Field(ge=0)]
 Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -127,10 +129,12 @@ class EvaluationSettings(Settings):
     Attributes:
         episodes: deterministic episodes at the end of training.
         attempts_every: updates between two tests of whether the task is learned; 0 for never.
+        randomise: whether the experiment's randomisation is part of what it is measured in.
     """
 
     episodes: int = Field(100, ge=1)
     attempts_every: int = Field(1, ge=0)
+    randomise: bool = True
 
 
 class CollectSettings(Settings):
@@ -160,6 +164,7 @@ class Experiment(Settings):
         engines: by name.
         loop: that steps them.
         task: what is to be learned in the world.
+        randomise: what differs from episode to episode beside what the task draws, by name.
         learner: how it is learned.
         fleet: who steps the instances.
         seed: the root seed, from which all randomness follows.
@@ -175,6 +180,7 @@ class Experiment(Settings):
     engines: dict[str, SerializeAsAny[EngineSettings]] = Field(min_length=1)
     loop: FixedStepSettings | EventLoopSettings = FixedStepSettings()
     task: SerializeAsAny[TaskSettings] | None = None
+    randomise: dict[Name, Randomisation] = {}
     learner: SerializeAsAny[Settings] | None = None
     fleet: FleetSettings = FleetSettings()
     seed: int = Field(0, ge=0, lt=2**63)
@@ -203,12 +209,26 @@ class Experiment(Settings):
                 raise ValueError(f"'{name}' is no name: take letters, digits, '-' and '_'")
         return engines
 
+    @field_validator("randomise", mode="before")
+    @classmethod
+    def _leave_out(cls, entries: Any) -> Any:
+        # so that who builds on another experiment can drop some of its entries
+        if isinstance(entries, dict):
+            return {name: entry for name, entry in entries.items() if entry is not None}
+        return entries
+
     @model_validator(mode="after")
     def _check_episode(self) -> Experiment:
         if self.task is not None and self.loop.type != "fixed-step":
             raise ValueError("loop.type: a task needs a fixed-step loop")
         if self.task is not None and self.task.episode < self.loop.step:
             raise ValueError("task.episode must be at least one loop.step")
+        return self
+
+    @model_validator(mode="after")
+    def _check_randomise(self) -> Experiment:
+        if self.randomise and self.task is None:
+            raise ValueError("randomise: it is of a task's episodes, and there is no task")
         return self
 
     @model_validator(mode="after")
@@ -239,11 +259,20 @@ class Experiment(Settings):
         assert self.task is not None
         return self.task.build(self.robots, world, self.loop.step)
 
+    def goals(self) -> Goals | None:
+        """Return how steps can be relabelled with other goals; None if not.
+
+        From observations that are late or have noise it does not follow what was achieved.
+        """
+        is_exact = all(isinstance(entry, PackSettings) for entry in self.randomise.values())
+        return self.task.goals(self.robots) if self.task is not None and is_exact else None
+
     def as_measured(self) -> Experiment:
         """Return the experiment as policies are measured in it, without what only training has."""
         task = self.task.as_measured() if self.task is not None else None
         engines = {name: engine.as_measured() for name, engine in self.engines.items()}
-        return self.model_copy(update={"task": task, "engines": engines})
+        randomise = self.randomise if self.evaluation.randomise else {}
+        return self.model_copy(update={"task": task, "engines": engines, "randomise": randomise})
 
     def resolved(self) -> dict[str, Any]:
         """Return the whole description, as plain values that can be loaded again."""

@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from troupe.core import Streams
 from troupe.core.arrays import Array, ArraySpec, Ids
+from troupe.core.seeding import InstanceStreams
 from troupe.engines.base import Fault
+from troupe.engines.mujoco_camera_settings import CameraEngine
 from troupe.experiments.build import build_loop
 from troupe.experiments.schema import Experiment
 from troupe.loop import FixedStepLoop
 from troupe.tasks.base import Bools
+from troupe.tasks.randomisation import Randomiser
 
 STAGGERED_TOGETHER = 8
 """Instances whose episodes begin together: several resets at once cost little more than one."""
+
+NONE = np.zeros(0, np.int64)
 
 EPISODE_STATE = ("episode", "episode_step", "step_limit")
 
@@ -55,6 +59,7 @@ class Simulation:
         episode: number of each instance's present episode, (N,).
         episode_step: steps of the present episodes, (N,).
         step_limit: after which the present episodes are truncated, (N,).
+        randomiser: between the task and the world.
     """
 
     def __init__(
@@ -88,10 +93,11 @@ class Simulation:
         self.first_instance = first_instance
         self.step_limit = np.full(num_instances, experiment.max_episode_steps, np.int64)
         self._max_steps = experiment.max_episode_steps
-        self.episode = np.full(num_instances, -1, np.int64)
-        self.episode_step = np.zeros(num_instances, np.int64)
-        self._streams = [Streams(seed)] * num_instances
-        self._names = list(range(first_instance, first_instance + num_instances))
+        self._streams = InstanceStreams(seed, first_instance, num_instances)
+        self.episode, self.episode_step = self._streams.episode, self._streams.step
+        self.randomiser = Randomiser(
+            experiment.randomise, self.world, self.task, self._streams, loop.step_ns
+        )
 
     def reset(self, instances: Ids | None = None, seed: int | Sequence[int] | None = None) -> None:
         """Begin the next episode of instances, or with a new root seed the first one.
@@ -103,14 +109,16 @@ class Simulation:
         """
         ids = np.arange(self.num_instances) if instances is None else instances
         if seed is not None:
-            self._seed(ids, seed)
-        self.episode[ids] += 1
-        self.episode_step[ids] = 0
+            self._streams.reseed(ids, seed)
+        self._streams.begin(ids)
         self.step_limit[ids] = self._max_steps
-        streams = [(self._streams[i], self._names[i], int(self.episode[i])) for i in ids]
-        self.loop.reset([s.seed("engine", *name) for s, *name in streams], ids)
-        self.task.reset(self.world, ids, [s.generator("task", *name) for s, *name in streams])
+        self.loop.reset(self._streams.seeds("engine", ids), ids)
+        self.task.reset(self.world, ids, self._streams.generators("task", ids))
         self.loop.refresh(ids)
+        if not self.randomiser.is_empty:
+            self.randomiser.begin(ids)
+            self.loop.refresh(ids)
+            self.randomiser.begun(ids)
 
     def stagger(self) -> None:
         """Shorten the present episodes, so that instances reach their time limits one by one.
@@ -125,20 +133,35 @@ class Simulation:
 
     def observe(self) -> npt.NDArray[Any]:
         """Return the present observations, (N, ...)."""
-        return self.task.observe(self.world)
+        return self.randomiser.observe()
+
+    def sensed(self, pack: str) -> npt.NDArray[Any]:
+        """Return a datapack as sensors tell it, with their noise and delays, (N, ...)."""
+        return self.randomiser.sensed.read(pack)
+
+    def render(
+        self, engine: str, camera: str, modalities: Sequence[str], instances: Ids
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Return images of instances, with the experiment's noise: (n, height, width, ...)."""
+        rendering = self.loop.engines[engine]
+        assert isinstance(rendering, CameraEngine)
+        images = rendering.render(camera, modalities, instances)
+        seen = self.randomiser.seen
+        return {m: seen(f"{engine}.{camera}.{m}", v, instances) for m, v in images.items()}
 
     def step(self, action: npt.NDArray[Any]) -> Step:
         """Act, advance and observe; instances that are done wait for `reset`."""
-        self.task.act(self.world, action)
+        action = self.randomiser.act(action)
         self.loop.advance()
         self.episode_step += 1
+        self.randomiser.follow()
         terminated = self.task.terminated(self.world)
         truncated = self.task.truncated(self.world) | (self.episode_step >= self.step_limit)
         faults = self.loop.faults()
         for fault in faults:
             terminated[fault.instance], truncated[fault.instance] = False, True
         return Step(
-            observation=self.task.observe(self.world),
+            observation=self.randomiser.observe(),
             reward=self.task.reward(self.world, action),
             terminated=terminated,
             truncated=truncated & ~terminated,
@@ -148,6 +171,15 @@ class Simulation:
     def metrics(self) -> dict[str, Array]:
         """Return the task's figures of the present state, each (N,)."""
         return self.task.metrics(self.world)
+
+    def figures(self, instances: Ids) -> dict[str, Array]:
+        """Return the task's figures of instances and those of their episodes' draws, each (n,)."""
+        metrics = {name: values[instances] for name, values in self.metrics().items()}
+        return {**metrics, **self.randomiser.figures(instances)}
+
+    def draws(self, instance: int) -> dict[str, Any]:
+        """Return what was drawn for an instance's present episode: numbers, texts or lists."""
+        return {**self.task.draws(self.world, instance), **self.randomiser.draws(instance)}
 
     @property
     def can_snapshot(self) -> bool:
@@ -165,6 +197,7 @@ class Simulation:
             getattr(self, name)[...] = snapshot[name]
         if self.can_snapshot:
             self.loop.restore(snapshot)
+            self.randomiser.restored()
         else:
             self.reset()
             self.stagger()
@@ -173,23 +206,14 @@ class Simulation:
         """Close the engines."""
         self.loop.close()
 
-    def _seed(self, ids: Ids, seed: int | Sequence[int]) -> None:
-        self.episode[ids] = -1
-        if isinstance(seed, int):
-            for i in ids:
-                self._streams[i], self._names[i] = Streams(seed), int(i) + self.first_instance
-            return
-        for i, own in zip(ids, seed, strict=True):
-            self._streams[i], self._names[i] = Streams(own), 0
-
 
 def specs(experiment: Experiment) -> tuple[ArraySpec, ArraySpec, tuple[str, ...]]:
-    """Return the specs of observations and actions, and the names of the metrics.
+    """Return the specs of observations and actions, and the names of an episode's figures.
 
     Raises:
         UserError: if anything in the experiment's engines or task is wrong.
     """
     simulation = Simulation(experiment, 1, num_threads=1)
-    found = simulation.observation_spec, simulation.action_spec, tuple(simulation.metrics())
+    found = simulation.observation_spec, simulation.action_spec, tuple(simulation.figures(NONE))
     simulation.close()
     return found

@@ -89,7 +89,7 @@ class Actors:
     Attributes:
         observation_spec: of one instance.
         action_spec: of one instance.
-        metric_names: of the task's metrics.
+        metric_names: of an episode's figures.
         ranges: of global instance ids, one for each actor.
         handles: of the actors, for calls.
         snapshots: from which each actor would go on, were it replaced.

@@ -106,7 +106,7 @@ def calibrate(experiment: Experiment, num_instances: int) -> Calibration:
     try:
         num_updates = -(-experiment.steps // settings.batch)
         specs = simulation.observation_spec, simulation.action_spec
-        goals = experiment.task.goals(experiment.robots) if experiment.task else None
+        goals = experiment.goals()
         learner = settings.build(*specs, experiment.seed, num_updates, goals)
         instances = experiment.fleet.instances
         columns = instances if settings.batch % instances == 0 else 1

@@ -76,6 +76,8 @@ class Evaluator:
         simulation.reset(seed=seed)
         if prepare is not None:
             prepare(simulation)
+            # what is late begins with what was prepared
+            simulation.randomiser.begun(np.arange(simulation.num_instances))
         running = np.ones(simulation.num_instances, np.bool_)
         total = np.zeros(simulation.num_instances)
         length = np.zeros(simulation.num_instances, np.int64)

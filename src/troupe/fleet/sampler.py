@@ -12,7 +12,7 @@ import numpy.typing as npt
 from troupe.engines.base import Fault
 from troupe.episodes import EpisodeTable, Fragment, no_episodes
 from troupe.experiments.schema import PolicyUpdate
-from troupe.experiments.simulation import Simulation, Step
+from troupe.experiments.simulation import NONE, Simulation, Step
 from troupe.fleet.policy_feed import PolicyFeed
 from troupe.policies.base import ActionNoise
 
@@ -177,7 +177,6 @@ class Sampler:
 
     def _episodes(self, t: int, done: npt.NDArray[Any], step: Step) -> EpisodeTable:
         simulation = self.simulation
-        metrics = simulation.metrics()
         return {
             "step": np.full(len(done), t),
             "instance": done + simulation.first_instance,
@@ -185,10 +184,10 @@ class Sampler:
             "return": self._return[done].copy(),
             "length": simulation.episode_step[done].copy(),
             "truncated": step.truncated[done],
-            **{name: values[done] for name, values in metrics.items()},
+            **simulation.figures(done),
         }
 
 
 def _join(tables: list[EpisodeTable], simulation: Simulation) -> EpisodeTable:
-    empty = no_episodes(simulation.metrics())
+    empty = no_episodes(simulation.figures(NONE))
     return {name: np.concatenate([empty[name], *(t[name] for t in tables)]) for name in empty}

@@ -173,7 +173,7 @@ class Training:
             workers.action_spec,
             experiment.seed,
             -(-experiment.steps // self.settings.batch),
-            experiment.task.goals(experiment.robots) if experiment.task else None,
+            experiment.goals(),
         )
         workers.start(self._learner.policy().noise_size)
         weighted = not self._weigher.is_uniform

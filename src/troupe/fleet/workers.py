@@ -12,7 +12,7 @@ from threadpoolctl import ThreadpoolController
 from troupe.core.arrays import ArraySpec
 from troupe.episodes import Backlog
 from troupe.experiments.schema import Experiment
-from troupe.experiments.simulation import Simulation
+from troupe.experiments.simulation import NONE, Simulation
 from troupe.fleet.division import Snapshot
 from troupe.fleet.journal import Journal
 from troupe.fleet.sampler import Sample, Sampler
@@ -25,7 +25,7 @@ class Workers(Protocol):
     Attributes:
         observation_spec: of one instance.
         action_spec: of one instance.
-        metric_names: of the task's metrics.
+        metric_names: of an episode's figures.
         backlog: steps that have arrived and wait to be returned by `sample`.
         arrived: steps that were sampled since the start and are here.
         lost: further steps, which died with a worker before they arrived, at most.
@@ -81,7 +81,7 @@ class LocalWorkers:
         self._simulation = Simulation(experiment, experiment.fleet.instances, seed=experiment.seed)
         self.observation_spec = self._simulation.observation_spec
         self.action_spec = self._simulation.action_spec
-        self.metric_names = tuple(self._simulation.metrics())
+        self.metric_names = tuple(self._simulation.figures(NONE))
         self.backlog = Backlog()
         self.arrived = 0
         self.lost = 0

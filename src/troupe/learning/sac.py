@@ -68,8 +68,8 @@ class SAC:
             raise UserError("learner.type: 'sac' needs continuous actions, not categories.")
         if settings.hindsight and goals is None:
             raise UserError(
-                "learner.hindsight: the task has no goals that could be changed in hindsight; "
-                "take 0."
+                "learner.hindsight: the task has no goals that could be changed in hindsight, or "
+                "its observations have noise or delays; take 0."
             )
         self.settings = settings
         self.version = 0

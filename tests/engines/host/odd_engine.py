@@ -56,7 +56,9 @@ class OddEngine:
                 "choice": ArraySpec((), dtype=np.dtype(np.int32), categories=4),
                 "answer": ArraySpec((), dtype=OBJECT),
                 "pids": ArraySpec((2,), dtype=np.dtype(np.int64)),
+                "pictures": ArraySpec((), dtype=np.dtype(np.int64)),
             },
+            rendered=("pictures",),
             can_reset_some=False,
             releases_gil=True,
         )
@@ -67,7 +69,7 @@ class OddEngine:
         self._answer = np.full(num_instances, None, OBJECT)
         self._seen = np.zeros((num_instances, 3))
         self._faults: list[Fault] = []
-        self._num_writes = 0
+        self._num_writes = self._num_pictures = 0
 
     def reset(self, seeds: Sequence[int], instances: Ids | None = None) -> None:
         rows = slice(None) if instances is None else instances
@@ -125,6 +127,9 @@ class OddEngine:
             self._answer[0] = {1, 2}
 
     def read(self, pack: str) -> Any:
+        if pack == "pictures":
+            self._num_pictures += 1
+            return np.full(self.spec.num_instances, self._num_pictures)
         if pack == "pids":
             program = self._program.pid if self._program else 0
             return np.tile([os.getpid(), program], (self.spec.num_instances, 1))

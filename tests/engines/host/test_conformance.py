@@ -8,6 +8,7 @@ from troupe.engines.base import ConcurrentEngine, Engine
 from troupe.engines.conformance import CHECKS, Case, check_engine
 from troupe.engines.host import open_engine
 from troupe.engines.host.grpc_server import EngineService
+from troupe.engines.mujoco_camera_settings import CameraEngine
 from troupe.engines.mujoco_settings import MujocoSettings
 
 Check = Callable[[Case], None]
@@ -87,6 +88,7 @@ def test_an_engine_elsewhere_does_bitwise_the_same_as_here(
     settings = MujocoSettings.model_validate({"robot": "scara", "packs": packs})
     elsewhere = open_engine(settings.model_copy(update={"host": host}), "arm", 4, 1)
     assert isinstance(elsewhere, ConcurrentEngine)
+    assert not isinstance(elsewhere, CameraEngine)
     expected = trajectory(open_engine(settings, "arm", 4, 1))
     for step, (now, then) in enumerate(zip(trajectory(elsewhere), expected, strict=True)):
         assert now.keys() == then.keys()

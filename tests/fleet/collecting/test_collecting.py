@@ -132,6 +132,28 @@ def test_a_replay_that_differs_says_where(store: str, monkeypatch: pytest.Monkey
         list(replay_episode(read_episode(opened, id)))
 
 
+def test_a_randomised_episode_is_told_and_runs_again_bit_for_bit(tmp_path: Path) -> None:
+    overrides = [*QUICK, "fleet.instances=3", "collect.image_steps=all", "task.episode=768ms"]
+    experiment = load_experiment("iiwa-grasp-randomised", overrides)
+    place = str(tmp_path / "store")
+    collect(experiment, place, 4, spool=tmp_path / "spool")
+    opened = open_store(place)
+    told = opened.query(
+        'SELECT id, "randomise.stiffness" AS gain FROM draws ORDER BY id'
+    ).to_pydict()
+    record = opened.episode(told["id"][0])
+    assert record.draws["randomise.stiffness"] == told["gain"][0]
+    assert len(record.draws["randomise.tray"]) == 3
+    images = record.images["overhead.rgb"]
+    others = [opened.episode(id).images["overhead.rgb"][0] for id in told["id"][1:]]
+    # the world, the light and the camera differ: hardly a pixel is the same
+    assert all((np.abs(images[0].astype(int) - other) > 5).mean() > 0.3 for other in others)
+    stored = read_episode(opened, told["id"][0])
+    moments = list(replay_episode(stored, default_view(stored.experiment, None, 16, 12)))
+    for moment, image in zip(moments, images, strict=True):
+        np.testing.assert_array_equal(moment.image, image)
+
+
 def test_the_same_command_goes_on_after_the_last_episodes(store: str, tmp_path: Path) -> None:
     place = str(tmp_path / "store")
     for _ in range(2):

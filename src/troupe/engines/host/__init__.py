@@ -2,8 +2,9 @@
 
 Enters: an engine's settings, whose ``host`` says where it runs. Leaves: an engine, whose packs
 cross shared memory (``process``) or gRPC (``grpc://host:port``, ``grpcs://host:port``). `engine`
-is the proxy, `process` and `grpc_client` its two links, `server` applies their messages to the
-real engine. Nothing is ever pickled. A new transport is a class like `process.ProcessLink`.
+is the proxy (`cameras` where there are some), `process` and `grpc_client` its two links, `server`
+applies their messages to the real engine. Nothing is ever pickled. A new transport is a class like
+`process.ProcessLink`.
 """
 
 from troupe.engines.host.engine import HostedEngine

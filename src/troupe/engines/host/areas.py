@@ -62,7 +62,9 @@ class InputArea:
 
 
 class Areas:
-    """The arrays in the shared memory of an engine; packs of objects are not among them.
+    """The arrays in the shared memory of an engine.
+
+    Packs of objects are not among them, nor those that are rendered when they are read.
 
     Attributes:
         inputs: two areas to write.
@@ -73,7 +75,8 @@ class Areas:
         """Lay the arrays out in memory; None only counts its bytes."""
         self._memory = memory
         self.num_bytes = 0
-        inputs, outputs = _raw(spec.inputs), _raw(spec.outputs)
+        inputs = _raw(spec.inputs)
+        outputs = _raw({p: s for p, s in spec.outputs.items() if p not in spec.rendered})
         self.inputs = tuple(self._input_area(spec, inputs) for _ in range(2))
         self.outputs = tuple(self._packs(spec, outputs) for _ in range(2))
 

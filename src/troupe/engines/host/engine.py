@@ -64,6 +64,7 @@ class HostedEngine:
         self._link = link
         self._faults: Sequence[Fault] = ()
         self._awaits_reply = False
+        self._rendered: dict[str, npt.NDArray[Any]] = {}
         self._close = weakref.finalize(self, link.close)
 
     def reset(self, seeds: Sequence[int], instances: Ids | None = None) -> None:
@@ -74,6 +75,8 @@ class HostedEngine:
     def write(self, pack: str, value: npt.ArrayLike, instances: Ids | None = None) -> None:
         """Set a pack of instances from the next advance that begins."""
         check_pack(self.spec.inputs, pack, self.spec.name)
+        if not self._awaits_reply:
+            self._rendered = {}
         self._link.write(pack, value, instances)
 
     def advance(self, duration_ns: int, instances: Ids | None = None) -> None:
@@ -99,10 +102,16 @@ class HostedEngine:
         self._receive()
 
     def read(self, pack: str) -> npt.NDArray[Any]:
-        """Return a pack's values after the last call, (num_instances, ...)."""
+        """Return a pack's values after the last call, (num_instances, ...).
+
+        Images are rendered there now, and kept until something changes; while the engine advances
+        those can be read that were read before.
+        """
         try:
             return self._link.outputs[pack]
         except KeyError:
+            if pack in self.spec.rendered:
+                return self._render(pack)
             raise unknown("datapack", pack, self.spec.outputs, self.spec.name) from None
 
     def faults(self) -> Sequence[Fault]:
@@ -128,6 +137,18 @@ class HostedEngine:
         """End the engine at once, from any thread; `close` is still to be called."""
         self._link.kill()
 
+    def _render(self, pack: str) -> npt.NDArray[Any]:
+        if pack not in self._rendered:
+            if self._awaits_reply:
+                raise EngineError(
+                    f"{self.spec.name}.{pack} is rendered when it is read, but the engine advances "
+                    "now: let a function read it when the engine synchronises."
+                )
+            kept = self._rendered
+            value = self._call({"call": "read", "pack": pack}).arrays["value"]
+            self._rendered = {**kept, pack: value}
+        return self._rendered[pack]
+
     def _call(self, header: Mapping[str, Any], arrays: Arrays | None = None) -> Message:
         self._send(Message(header, arrays or {}))
         return self._receive()
@@ -148,5 +169,6 @@ class HostedEngine:
             self._awaits_reply = False
             raise
         self._awaits_reply = False
+        self._rendered = {}
         self._faults = decode_faults(reply)
         return reply

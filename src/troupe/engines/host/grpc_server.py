@@ -15,6 +15,7 @@ from troupe.core import plugins
 from troupe.core.errors import UserError
 from troupe.core.settings import validated
 from troupe.engines.base import EngineSettings
+from troupe.engines.host.cameras import hosted
 from troupe.engines.host.engine import HostedEngine
 from troupe.engines.host.grpc_security import authorise
 from troupe.engines.host.grpc_wire import METHOD_NAME, PROTOCOL, SERVER_OPTIONS, SERVICE
@@ -120,11 +121,12 @@ def _open(start: Mapping[str, Any]) -> HostedEngine:
     where = f"engines.{name}"
     cls: type[EngineSettings] = plugins.load("troupe.engines", start["type"], f"{where}.type")
     settings = validated(cls, start["settings"], where)
-    return HostedEngine(ProcessLink(settings, name, start["num_instances"], start["num_threads"]))
+    return hosted(ProcessLink(settings, name, start["num_instances"], start["num_threads"]))
 
 
 def _with_packs(engine: HostedEngine, message: Message) -> Message:
-    packs = {pack: engine.read(pack) for pack in engine.spec.outputs}
+    rendered = engine.spec.rendered
+    packs = {pack: engine.read(pack) for pack in engine.spec.outputs if pack not in rendered}
     return Message(message.header, {**message.arrays, **join("output", packs)})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-PROTOCOL = 1
+PROTOCOL = 2
 SERVICE = "troupe.Engines"
 METHOD_NAME = "Host"
 METHOD = f"/{SERVICE}/{METHOD_NAME}"

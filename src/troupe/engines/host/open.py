@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from troupe.engines.base import Engine, EngineSettings
-from troupe.engines.host.engine import HostedEngine
+from troupe.engines.host.cameras import hosted
 from troupe.engines.host.process import ProcessLink
 from troupe.engines.slowness import declared_slow
 
@@ -39,7 +39,7 @@ def _opened(settings: EngineSettings, name: str, num_instances: int, num_threads
     if settings.host == "here":
         return settings.build(name, num_instances, num_threads)
     if settings.host == "process":
-        return HostedEngine(ProcessLink(settings, name, num_instances, num_threads))
+        return hosted(ProcessLink(settings, name, num_instances, num_threads))
     from troupe.engines.host.grpc_client import GrpcLink
 
-    return HostedEngine(GrpcLink(settings, name, num_instances, num_threads))
+    return hosted(GrpcLink(settings, name, num_instances, num_threads))

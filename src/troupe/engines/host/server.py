@@ -9,6 +9,7 @@ from troupe.core.user_code import user_traceback
 from troupe.engines.base import Engine, Fault
 from troupe.engines.host.messages import Message, ids_from_json, join, split
 from troupe.engines.host.writes import apply_writes
+from troupe.engines.mujoco_camera_settings import CameraEngine
 
 
 def handle(engine: Engine, message: Message) -> Message:
@@ -25,9 +26,21 @@ def handle(engine: Engine, message: Message) -> Message:
             return with_faults(engine, Message({}, join("state", engine.snapshot())))
         case "restore":
             engine.restore(split("state", message.arrays), instances)
+        case "read":
+            return with_faults(engine, Message({}, {"value": engine.read(header["pack"])}))
+        case "render" if isinstance(engine, CameraEngine):
+            images = engine.render(header["camera"], header["modalities"], instances)
+            return with_faults(engine, Message({}, join("image", images)))
+        case "cameras" if isinstance(engine, CameraEngine):
+            return with_faults(engine, _described(engine))
         case call:
             raise EngineError(f"{engine.spec.name}: there is no call '{call}'.")
     return with_faults(engine, Message({}))
+
+
+def _described(engine: CameraEngine) -> Message:
+    names = {str(id): name for id, name in engine.mask_names().items()}
+    return Message({"renderers": dict(engine.renderers()), "mask_names": names})
 
 
 def with_faults(engine: Engine, message: Message) -> Message:

@@ -16,7 +16,7 @@ from troupe.engines.host.messages import Arrays, Message
 _EXACT = [
     field.name
     for field in fields(EngineSpec)
-    if field.name not in ("timestep_ns", "inputs", "outputs")
+    if field.name not in ("timestep_ns", "inputs", "outputs", "rendered")
 ]
 
 
@@ -25,6 +25,7 @@ def encode_spec(spec: EngineSpec) -> Message:
     arrays: dict[str, Any] = {}
     header: dict[str, Any] = {name: getattr(spec, name) for name in _EXACT}
     header["timestep_ns"] = str(spec.timestep_ns)
+    header["rendered"] = spec.rendered
     for side in ("inputs", "outputs"):
         packs: Mapping[str, ArraySpec] = getattr(spec, side)
         header[side] = {pack: _encode_pack(s) for pack, s in packs.items()}
@@ -39,6 +40,7 @@ def decode_spec(message: Message) -> EngineSpec:
     return EngineSpec(
         **{name: header[name] for name in _EXACT},
         timestep_ns=Fraction(header["timestep_ns"]),
+        rendered=tuple(header["rendered"]),
         inputs=_decode_packs("inputs", header, message.arrays),
         outputs=_decode_packs("outputs", header, message.arrays),
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import mujoco
     from mujoco.batch import Batch
 
-    from troupe.engines.mujoco_packs import Pack
+    from troupe.engines.mujoco_pack import Pack
 
 
 class SceneSettings(Settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import mujoco
     from mujoco.batch import Batch
 
-    from troupe.engines.mujoco_packs import Pack
+    from troupe.engines.mujoco_pack import Pack
 
 REACH_M = 0.1
 """No part of a thing is farther from its middle: within it MuJoCo looks for contacts."""
@@ -47,8 +48,9 @@ class TraySettings(SceneSettings):
     shapes and colours are datapacks: ``object_types``, ``object_sizes``, ``object_positions`` and
     ``object_quaternions`` (in the thing's principal frame), ``object_meshes``, ``object_radii``,
     ``object_frictions``, ``object_colours``. A part that a thing does not have is a tiny sphere in
-    its middle. Things have ``object_mass``, ``object_inertia``, ``object_weightless`` (1 for what
-    floats), and their state is ``object_pose`` and ``object_velocity``.
+    its middle. Things have ``object_mass``, ``object_inertia``, which follows a mass that is
+    written, ``object_weightless`` (1 for what floats), and their state is ``object_pose`` and
+    ``object_velocity``.
 
     Meshes of the user's are convex hulls beside the built-in ones. Their vertices, in their
     principal frames, are the datapack ``mesh_vertices``, the last one repeated where a mesh has
@@ -113,7 +115,8 @@ class TraySettings(SceneSettings):
 
     def packs(self, batch: Batch) -> dict[str, Pack]:
         """Return the datapacks of the things."""
-        from troupe.engines.mujoco_packs import Pack
+        from troupe.engines.mujoco_pack import Pack
+        from troupe.engines.mujoco_parameters import inertia_follows
 
         model, things = batch.model, self.objects
         first_joint, first_geom = model.joint("object0"), model.geom("object0_part0").id
@@ -125,18 +128,25 @@ class TraySettings(SceneSettings):
             rows = batch.bind(field)[:, first : first + things * width]
             return Pack(ArraySpec((things, width), unit), [_split(rows, things)], writable=True)
 
-        def parameter(field: str, rows: slice, unit: str = "") -> Pack:
+        def parameter(
+            field: str, rows: slice, unit: str = "", low: float = -np.inf, high: float = np.inf
+        ) -> Pack:
             values = batch.expand(field)[:, rows]
             if rows is geoms:
                 values = _split(values, things)
-            spec = ArraySpec(values.shape[1:], unit, dtype=values.dtype)
+            least, greatest = np.asarray(low), np.asarray(high)
+            spec = ArraySpec(values.shape[1:], unit, least, greatest, values.dtype)
             return Pack(spec, [values], writable=True, is_parameter=True)
+
+        mass = parameter("body_mass", bodies, "kg", 0.0)
+        ids = range(first_body, first_body + things)
+        mass = replace(mass, follow=inertia_follows(batch, mass.parts, ids))
 
         return {
             **_mesh_packs(batch, [mesh.name for mesh in self.load_meshes()]),
             "object_pose": state("qpos", int(first_joint.qposadr[0]), 7),
             "object_velocity": state("qvel", int(first_joint.dofadr[0]), 6),
-            "object_mass": parameter("body_mass", bodies, "kg"),
+            "object_mass": mass,
             "object_inertia": parameter("body_inertia", bodies, "kg m2"),
             "object_weightless": parameter("body_gravcomp", bodies),
             "object_types": parameter("geom_type", geoms),
@@ -145,8 +155,8 @@ class TraySettings(SceneSettings):
             "object_quaternions": parameter("geom_quat", geoms),
             "object_meshes": parameter("geom_dataid", geoms),
             "object_radii": parameter("geom_rbound", geoms, "m"),
-            "object_frictions": parameter("geom_friction", geoms),
-            "object_colours": parameter("geom_rgba", geoms),
+            "object_frictions": parameter("geom_friction", geoms, "", 0.0),
+            "object_colours": parameter("geom_rgba", geoms, "", 0.0, 1.0),
         }
 
     def _add_thing(self, spec: mujoco.MjSpec, number: int) -> None:
@@ -178,7 +188,7 @@ PARTS = 4
 
 def _mesh_packs(batch: Batch, names: Sequence[str]) -> dict[str, Pack]:
     """Return the pack of the user's meshes, as the model has them; none if there are none."""
-    from troupe.engines.mujoco_packs import Pack
+    from troupe.engines.mujoco_pack import Pack
 
     if not names:
         return {}

@@ -161,7 +161,7 @@ class Collector:
         self._rows["log_prob"][at, rows] = acted.log_prob
         self._rows["time_ns"][at, rows] = at * simulation.loop.step_ns
         for name in self._kept:
-            self._rows[name][at, rows] = simulation.world.read(name)
+            self._rows[name][at, rows] = simulation.sensed(name)
         keeps_observations = self._experiment.collect.observations
         if keeps_observations:
             self._rows["observation"][at, rows] = observation
@@ -213,7 +213,7 @@ class Collector:
                 "fault": fault,
                 **{name: float(values[i]) for name, values in metrics.items()},
             },
-            draws=dict(simulation.task.draws(simulation.world, i)),
+            draws=simulation.draws(i),
             steps={name: rows[:length, i].copy() for name, rows in self._rows.items()},
             images=images,
             frames=frames,

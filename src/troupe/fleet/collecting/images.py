@@ -85,9 +85,7 @@ class Images:
         steps = self._simulation.episode_step
         shown: Pictures = {}
         for (name, camera), modalities in self._cameras.items():
-            engine = self._simulation.loop.engines[name]
-            assert isinstance(engine, CameraEngine)
-            rendered = engine.render(camera, modalities, ids)
+            rendered = self._simulation.render(name, camera, modalities, ids)
             shown |= {f"{camera}.{modality}": image for modality, image in rendered.items()}
         for row, i in enumerate(ids):
             self._taken[i].append(

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from troupe.core.errors import TroupeError, UserError, unknown
-from troupe.engines.mujoco_camera_settings import CameraEngine
 from troupe.episodes.store import EpisodeRecord, Store
 from troupe.experiments.load import build_experiment
 from troupe.experiments.schema import Experiment
@@ -130,7 +129,9 @@ def _with_view(experiment: Experiment, view: View) -> Experiment:
     """Return the experiment with the view's size of image; no episode depends on that."""
     description = experiment.resolved()
     camera = description["engines"][view.engine]["cameras"][view.camera]
-    camera |= {"width": view.width, "height": view.height, "modalities": ["rgb"]}
+    # others than rgb may be observed, or noisy
+    modalities = list(dict.fromkeys(["rgb", *camera["modalities"]]))
+    camera |= {"width": view.width, "height": view.height, "modalities": modalities}
     description["collect"]["images"] = []
     return build_experiment(description)
 
@@ -138,16 +139,15 @@ def _with_view(experiment: Experiment, view: View) -> Experiment:
 def _image(simulation: Simulation, view: View | None) -> npt.NDArray[np.uint8] | None:
     if view is None:
         return None
-    engine = simulation.loop.engines[view.engine]
-    assert isinstance(engine, CameraEngine)
-    image: npt.NDArray[np.uint8] = engine.render(view.camera, ("rgb",))["rgb"][0]
+    images = simulation.render(view.engine, view.camera, ("rgb",), np.zeros(1, np.int64))
+    image: npt.NDArray[np.uint8] = images["rgb"][0]
     return image
 
 
 def _check_packs(simulation: Simulation, record: EpisodeRecord, step: int) -> None:
     for name in record.steps:
         if "." in name:
-            _check(record, name, step, simulation.world.read(name)[0])
+            _check(record, name, step, simulation.sensed(name)[0])
 
 
 def _check(record: EpisodeRecord, name: str, step: int, value: Any) -> None:

@@ -69,7 +69,7 @@ class SimulatedLearner:
             action_spec,
             experiment.seed,
             make.num_server_updates if number == SERVER else make.num_updates,
-            experiment.task.goals(experiment.robots) if experiment.task else None,
+            experiment.goals(),
         )
         self._is_server = number == SERVER
         self._sample: Sample | None = None
