@@ -301,6 +301,7 @@ def check_experiment(experiment: Experiment) -> None:
     Raises:
         UserError: if it cannot.
     """
+    learner_settings(experiment)
     if experiment.fleet.learners > 1:
         check_learners(experiment)
     else:
