@@ -60,11 +60,7 @@ class Shape(NamedTuple):
 
 
 class State(Protocol):
-    """What gradient steps change, a tuple of arrays by name.
-
-    Attributes:
-        actor: weights of the policy.
-    """
+    """What gradient steps change: a tuple of arrays, by name."""
 
     @property
     def actor(self) -> Parameters:
@@ -79,7 +75,7 @@ class Rule(NamedTuple):
         step: takes one step: returns the new state, figures, and |TD| of the batch, (B,), or zeros.
     """
 
-    begin: Callable[[Any, Shape, Generator], Any]
+    begin: Callable[[Any, Shape, Generator], State]
     step: Callable[[Any, Distribution, Any, Batch], tuple[Any, Figures, jax.Array]]
 
 
@@ -135,7 +131,7 @@ class GradientLearner:
             discount=jnp.asarray(transitions.discount),
         )
         shape = Shape(width, action, self._distribution)
-        self._state = rule.begin(settings, shape, self._streams.generator("weights"))
+        self._state: State = rule.begin(settings, shape, self._streams.generator("weights"))
         self._compiled: dict[int, Any] = {}
 
     def prepare(self, num_steps: int) -> None:
