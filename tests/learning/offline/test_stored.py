@@ -1,5 +1,6 @@
 """Episodes read from real stores."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,39 @@ def test_a_store_without_observations_says_how_to_keep_them(tmp_path: Path) -> N
         check_store(store, OBSERVATION, ACTION, "some")
     with pytest.raises(UserError, match="empty"):
         select(store)
+
+
+def broken(what: str) -> EpisodeRecord:
+    whole = record(1)
+    if what == "terminated":
+        return replace(whole, about={})
+    return replace(whole, steps={**whole.steps, what: np.full_like(whole.steps[what], np.nan)})
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("terminated", "'terminated' is missing in the 'about' of 'e-01'"),
+        ("next_observation", "next_observation in episode 'e-01' is not finite.*id != 'e-01'"),
+        ("reward", "reward in episode 'e-01' is not finite"),
+    ],
+)
+def test_an_episode_that_cannot_be_learned_from_is_named(
+    tmp_path: Path, what: str, message: str
+) -> None:
+    store = create_store(tmp_path / "store", StoreSchema.of(record(0)))
+    with StoreWriter(store, "w", spool=tmp_path / "spool") as writer:
+        for one in (record(0), broken(what), record(2)):
+            writer.add(one)
+    with pytest.raises(UserError, match=message):
+        read(store, select(store), ACTION)
+    assert len(read(store, select(store, "id != 'e-01'"), ACTION).ids) == 2
+
+
+def test_a_store_in_which_no_action_counts_teaches_nothing(tmp_path: Path) -> None:
+    store = create_store(tmp_path / "store", StoreSchema.of(record(0)))
+    with StoreWriter(store, "w", spool=tmp_path / "spool") as writer:
+        idle = record(0)
+        writer.add(replace(idle, steps={**idle.steps, "decides": np.zeros(3, np.bool_)}))
+    with pytest.raises(UserError, match="in none of its 3 steps an action counts"):
+        read(store, select(store), ACTION)

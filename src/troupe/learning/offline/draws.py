@@ -110,12 +110,12 @@ class WeightedDraws:
 
 def _lag(settings: OfflineSettings, stored: StoredEpisodes) -> Rows:
     """Return the newest version of all episodes less the one that acted, (E,)."""
-    versions = stored.about.get(VERSION)
-    if versions is None:
+    versions = stored.about.get(VERSION, np.full(len(stored.ids), np.nan)).astype(np.float64)
+    if np.isnan(versions).any():
         if any(one.type == "lag-decay" for one in settings.weighting):
             raise UserError(
-                f"learner.weighting: 'lag-decay' needs '{VERSION}' of the stored episodes, which "
-                f"is not in their 'about'; there are {', '.join(sorted(stored.about))}."
+                f"learner.weighting: 'lag-decay' needs '{VERSION}' in the 'about' of all stored "
+                "episodes, and some have none."
             )
         return np.zeros(len(stored.ids), np.int64)
     lag: Rows = (versions.max() - versions).astype(np.int64)
@@ -128,4 +128,5 @@ def _source(settings: OfflineSettings, stored: StoredEpisodes) -> Rows:
         if any(one.type == "source-balance" for one in settings.weighting):
             raise unknown("column", settings.source, stored.about, "learner.source")
         return np.zeros(len(stored.ids), np.int64)
-    return np.unique(stored.about[settings.source], return_inverse=True)[1].reshape(-1)
+    names = np.array([str(value) for value in stored.about[settings.source]])
+    return np.unique(names, return_inverse=True)[1].reshape(-1)

@@ -140,18 +140,29 @@ def read(store: Store, ids: Sequence[str], action: ArraySpec) -> StoredEpisodes:
         action: of one instance; continuous actions are cut to its bounds, as tasks do.
 
     Raises:
-        UserError: if the store does not say which episodes terminated, or has not all of them.
+        UserError: if the store has not all of them, does not say which terminated, in none of
+            them an action counts, or a value is not finite.
         TroupeError: if a shard cannot be read.
     """
     about = _about(store, ids)
-    if "terminated" not in about:
-        raise UserError(
-            f"--store: '{store.url}' does not say which episodes terminated: 'terminated' is not "
-            "in their 'about'."
-        )
+    terminated = about.get("terminated", np.full(len(ids), None))
+    for id, value in zip(ids, terminated, strict=True):
+        if value is None or value != value:
+            raise UserError(
+                f"--store: '{store.url}': 'terminated' is missing in the 'about' of '{id}': "
+                "whether the episode ended by itself, not by a time limit."
+            )
     names = [*NEEDED, *([DECIDES] if DECIDES in store.schema.steps else [])]
     steps, length = _steps(store, names, ids)
     num_steps = int(length.sum())
+    for name in NEEDED:
+        finite = np.isfinite(steps[name].reshape(num_steps, -1)).all(axis=1)
+        if not finite.all():
+            id = np.repeat(ids, length)[finite.argmin()]
+            raise UserError(
+                f"--store: '{store.url}': {name} in episode '{id}' is not finite everywhere; "
+                f"leave it out: --where \"id != '{id}'\""
+            )
     decides = steps.get(DECIDES, np.ones(num_steps, np.bool_))
     if not decides.any():
         raise UserError(
@@ -168,7 +179,7 @@ def read(store: Store, ids: Sequence[str], action: ArraySpec) -> StoredEpisodes:
         ids=list(ids),
         about=about,
         length=length,
-        terminated=about["terminated"].astype(np.bool_),
+        terminated=terminated.astype(np.bool_),
         faulty=np.array([bool(fault) for fault in faults], np.bool_),
         observation=steps["observation"].reshape(num_steps, -1).astype(np.float32),
         next_observation=steps["next_observation"].reshape(num_steps, -1).astype(np.float32),
