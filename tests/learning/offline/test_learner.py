@@ -38,7 +38,10 @@ def assert_same(one: OfflineLearner, other: OfflineLearner) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [BCSettings(**SMALL), IQLSettings(**SMALL, weighting=(PrioritySettings(per="step"),))],
+    [
+        pytest.param(BCSettings(**SMALL), marks=pytest.mark.slow),
+        IQLSettings(**SMALL, weighting=(PrioritySettings(per="step"),)),
+    ],
     ids=["bc", "iql"],
 )
 def test_what_is_learned_follows_from_the_seed_also_when_restored(settings):
@@ -78,7 +81,7 @@ def test_cloning_finds_mean_and_deviation_of_what_was_done():
     assert figures["log_likelihood"] < -0.5 * np.log(2 * np.pi * np.e * 0.01) + 0.2
 
 
-@pytest.mark.parametrize("kind", [BCSettings, IQLSettings])
+@pytest.mark.parametrize("kind", [pytest.param(BCSettings, marks=pytest.mark.slow), IQLSettings])
 def test_actions_may_be_categories(kind):
     rng = np.random.default_rng(0)
     observation = rng.normal(size=(300, 2)).astype(np.float32)
