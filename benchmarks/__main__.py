@@ -28,6 +28,7 @@ BENCHMARKS = {
     "grasping": "random grasp attempts an hour beside pybullet's Kuka; 128 at real-time pace",
     "store_kills": "8 writers of a store killed 100 times: is anything lost, doubled, torn?",
     "store": "writing episodes beside raw Parquet, reading batches beside a raw scan",
+    "offline": "bc and iql from stored episodes, most of them random; gradient steps/s",
     "loop": "overhead of a closed loop, the vehicle with its brain, 64 of them in lockstep",
     "learner": "HalfCheetah-v5, Reacher-v5, Pendulum-v1: return and wall time beside SB3",
 }
@@ -44,9 +45,13 @@ def main() -> int:
     add("--quick", action="store_true", help="tiny sizes: whether all works, not how fast")
     add("--out", type=Path, help="default: runs/benchmarks, or runs/benchmarks-quick")
     add("--rounds", type=int, help="how often each contender has its turn")
-    add("--seeds", type=_numbers, help="accuracy, learner: 0,1,2")
-    add("--only", type=_texts, help="accuracy, workers, learner: these parts, A,B")
-    add("--force", action="store_true", help="accuracy, learner: measure anew what is there")
+    add("--seeds", type=_numbers, help="accuracy, learner, offline: 0,1,2")
+    add("--only", type=_texts, help="accuracy, workers, learner, offline: these parts, A,B")
+    add(
+        "--force",
+        action="store_true",
+        help="accuracy, learner, offline: measure anew what is there",
+    )
     args = parser.parse_args()
     unknown = [name for name in args.names if name not in BENCHMARKS]
     if unknown:

@@ -198,6 +198,20 @@ BAD_INPUT = {
         ["scara-reach", "--workers", "1", "--address", "there"],
         "write host:port",
     ),
+    "store for one that samples": (
+        ["scara-reach", "--store", "nowhere"],
+        "'ppo' samples itself; valid with --store: bc, iql",
+    ),
+    "no store": (
+        ["scara-reach", "--set", "learner.type=bc", "--store", "nowhere"],
+        "nowhere': no store.json",
+    ),
+    "where without store": (["scara-reach", "--where", "success > 0"], "of a --store"),
+    "store to resume": (["--resume", "run", "--store", "there"], "leave out --store"),
+    "grid with a store": (
+        ["scara-reach", "--set", "seed={grid_search: [0, 1]}", "--store", "there"],
+        "leave out grid_search",
+    ),
     "address": (["scara-reach", "--workers", "1", "--address", "127.0.0.1:1"], "127.0.0.1:1"),
 }
 

@@ -40,6 +40,19 @@ def test_overrides_go_over_a_file_over_the_catalog(tmp_path: Path) -> None:
     assert experiment.max_episode_steps == 50
 
 
+def test_another_learner_keeps_what_it_knows_of_the_settings_before() -> None:
+    before = load_experiment("scara-reach").resolved()["learner"]
+    assert "std" in before
+    given = ["learner.minibatch=32", "learner.type=iql", "learner.hidden=[8]"]
+    learner = load_experiment("scara-reach", given).resolved()["learner"]
+    assert learner["type"] == "iql"
+    assert "std" not in learner
+    assert learner["gamma"] == before["gamma"]
+    assert (learner["minibatch"], learner["hidden"]) == (32, [8])
+    with pytest.raises(UserError, match="learner: unknown key 'clip'"):
+        load_experiment("scara-reach", ["learner.clip=0.1", "learner.type=iql"])
+
+
 def test_nothing_is_shared_between_descriptions() -> None:
     before = read_description("scara-reach")
     apply_overrides(before, ["engines.arm.timestep=4ms", "new.key.deep=1"])

@@ -23,6 +23,14 @@ def train(
         str | None, typer.Argument(metavar="EXPERIMENT", help="A catalog name or a YAML file.")
     ] = None,
     env: Annotated[str | None, typer.Option(help="Train on this Gymnasium id instead.")] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Learn from the episodes of this store (bc, iql)."),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="SQL", help="Only from episodes that fulfil this, e.g. success > 0."),
+    ] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with this run: a directory or URL.")
     ] = None,
@@ -60,6 +68,10 @@ def train(
     given = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
     if resume is not None and (out is not None or force):
         raise UserError("--resume goes on in its own directory: leave out --out and --force.")
+    if resume is not None and store is not None:
+        raise UserError("--resume goes on with the episodes of its run: leave out --store.")
+    if where is not None and store is None:
+        raise UserError("--where says which episodes of a --store to learn from: give one.")
     from troupe.fleet.remote_runs import opened
     from troupe.fleet.storage import local_of
 
@@ -80,7 +92,10 @@ def train(
             named = str(named or place.path)
             _supervise(place, named, local, lends_ray, price_per_hour, as_json)
         elif names == [""]:
-            _train_one(first, place, dry_run, price_per_hour, as_json)
+            data = None if store is None else (store, where)
+            _train_one(first, place, data, dry_run, price_per_hour, as_json)
+        elif store is not None:
+            raise UserError("--store: one run at a time; leave out grid_search.")
         else:
             _sweep(descriptions, place, dry_run, price_per_hour, as_json)
 
@@ -144,24 +159,33 @@ def _supervise(
 def _train_one(
     description: Description,
     place: Place,
+    data: tuple[str, str | None] | None,
     dry_run: bool,
     price_per_hour: float | None,
     as_json: bool,
 ) -> None:
-    """Train one experiment and write a report on it."""
+    """Train one experiment, from a store and a condition if they are given, and report on it."""
     from troupe.fleet.launch import check_place, run_training
+    from troupe.fleet.offline import Source, check_offline, source_of
+    from troupe.fleet.runs import RunDirectory
     from troupe.fleet.storage import shown
     from troupe.fleet.training import check_experiment
 
     experiment, path = build_experiment(description), place.path
+    source = Source(*data) if data is not None else None
     if dry_run:
         check_place(experiment, path, force=place.force, resume=place.resume)
-        check_experiment(experiment)
+        known = source_of(RunDirectory.open(path)) if place.resume else source
+        if known is None:
+            check_experiment(experiment)
+        else:
+            check_offline(experiment, known)
         print_description(experiment.resolved(), as_json)
         return
-    with training_progress(experiment.steps, quiet=as_json) as show:
+    total = getattr(experiment.learner, "gradient_steps", experiment.steps)
+    with training_progress(total, quiet=as_json) as show:
         summary = run_training(
-            experiment, path, force=place.force, resume=place.resume, report=show
+            experiment, path, force=place.force, resume=place.resume, source=source, report=show
         )
     summary["run"] = shown(path)
     report = shown(_write_report([path], path / "report.html", price_per_hour))
@@ -229,6 +253,12 @@ def _write_report(paths: list[Path], output: Path, price_per_hour: float | None)
 
 def _print_summary(summary: dict[str, Any], report: str) -> None:
     evaluation = summary["evaluation"]
+    if "learned_from" in summary:
+        data = summary["learned_from"]
+        console.print(
+            f"learned from {data['steps']:,} steps of {data['episodes']:,} stored episodes, whose "
+            f"mean return is {data['mean_return']:.2f}"
+        )
     console.print(
         f"trained {summary['steps']:,} steps in {summary['wall_s']:.1f} s "
         f"({summary['steps_per_s']:,.0f} steps/s, start-up {summary['startup_s']:.1f} s)"

@@ -71,7 +71,7 @@ def read_description(source: str | Path) -> Description:
         base = description.pop("base")
         if base not in catalog_names():
             raise unknown("experiment", str(base), catalog_names(), f"{source}: base")
-        description = merge(read_description(base), description)
+        description = _over(read_description(base), description)
     if path.is_file():
         description.setdefault("directory", str(path.parent.absolute()))
     return description
@@ -85,6 +85,17 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Description:
         both = isinstance(below, Mapping) and isinstance(value, Mapping)
         merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
     return merged
+
+
+def _over(base: Mapping[str, Any], over: Mapping[str, Any]) -> Description:
+    """Merge; of a learner that becomes one of another type, the keys that it lacks are left out."""
+    below, learner = base.get("learner"), over.get("learner")
+    if isinstance(below, Mapping) and isinstance(learner, Mapping):
+        name = learner.get("type", below.get("type"))
+        if name != below.get("type") and name in plugins.names("troupe.learners"):
+            fields = plugins.load("troupe.learners", name).model_fields
+            base = {**base, "learner": {k: v for k, v in below.items() if k in fields}}
+    return merge(base, over)
 
 
 def nested(keys: Sequence[str], value: Any) -> Description:
@@ -101,13 +112,14 @@ def apply_overrides(description: Description, overrides: Iterable[str]) -> Descr
     Raises:
         UserError: if an override has no "=" or its value is not YAML.
     """
+    given: Description = {}
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
             raise UserError(f"override '{override}': write key=value, e.g. learner.gamma=0.98.")
         value = _parse_yaml(text, f"override '{override}'")
-        description = merge(description, nested(key.strip().split("."), value))
-    return description
+        given = merge(given, nested(key.strip().split("."), value))
+    return _over(description, given)
 
 
 def build_experiment(description: Mapping[str, Any]) -> Experiment:

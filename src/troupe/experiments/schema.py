@@ -143,7 +143,8 @@ class CollectSettings(Settings):
     Attributes:
         record: datapacks, ``engine.pack``, of which every step is kept.
         observations: whether what the policy saw before and after each step is kept too, as
-            ``observation`` and ``next_observation``; policies are learned from them.
+            ``observation`` and ``next_observation``, and whether its action counted, as
+            ``decides``; policies are learned from them.
         images: datapacks of cameras, ``engine.camera.rgb``, that are kept.
         image_steps: ``ends``: where the first action that counts is chosen, and at the end of the
             episode; ``all``: at every step too.

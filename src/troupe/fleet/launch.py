@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from troupe.core.errors import InterruptedRun
 from troupe.experiments.schema import Experiment
 from troupe.fleet.evaluation import evaluate
+from troupe.fleet.offline import ORIGIN, OfflineTraining, Source, source_of
 from troupe.fleet.runs import RunDirectory, check_output
 from troupe.fleet.signals import interruptible, stopping_on_signals
 from troupe.fleet.storage import shown
@@ -28,6 +29,7 @@ def run_training(
     *,
     force: bool = False,
     resume: bool = False,
+    source: Source | None = None,
     report: Callable[[Figures], None] = lambda figures: None,
 ) -> dict[str, Any]:
     """Train an experiment into a run directory, evaluate the policy and return the summary.
@@ -37,6 +39,7 @@ def run_training(
         out: the run directory; a new one, or with `resume` an existing one.
         force: whether a run that is there already may be replaced.
         resume: whether to go on from the newest checkpoint in `out`.
+        source: of the episodes to learn from; None to sample, or with `resume` as before.
         report: called with the figures of each update.
 
     Returns:
@@ -49,7 +52,8 @@ def run_training(
     check_place(experiment, out, force=force, resume=resume)
     stop = threading.Event()
     with interruptible(stop):
-        training = open_training(experiment, report, stop)
+        known = source_of(RunDirectory.open(out)) if resume else source
+        training = open_training(experiment, report, stop, known)
     try:
         with stopping_on_signals(stop):
             run = _run_directory(training, out, force=force, resume=resume)
@@ -69,9 +73,14 @@ def run_training(
 
 
 def open_training(
-    experiment: Experiment, report: Callable[[Figures], None], stop: threading.Event
-) -> Training | PeerTraining:
-    """Return the training of an experiment by one learner, or by several that merge."""
+    experiment: Experiment,
+    report: Callable[[Figures], None],
+    stop: threading.Event,
+    source: Source | None = None,
+) -> Training | PeerTraining | OfflineTraining:
+    """Return the training of an experiment by one learner, several that merge, or from a store."""
+    if source is not None:
+        return OfflineTraining(experiment, source, report=report, stop_requested=stop)
     if experiment.fleet.learners == 1:
         return Training(experiment, report=report, stop_requested=stop)
     from troupe.fleet.peers.training import PeerTraining
@@ -92,7 +101,7 @@ def check_place(experiment: Experiment, out: Path, *, force: bool, resume: bool)
 
 
 def _run_directory(
-    training: Training | PeerTraining, out: Path, *, force: bool, resume: bool
+    training: Training | PeerTraining | OfflineTraining, out: Path, *, force: bool, resume: bool
 ) -> RunDirectory:
     """Make the run directory, or open it and go on from its newest checkpoint."""
     experiment = training.experiment
@@ -107,13 +116,20 @@ def _run_directory(
                 )
         run.write_experiment(experiment)
     else:
-        run = RunDirectory.create(out, experiment, force=force)
+        run = RunDirectory.create(out, experiment, force=force, origin=_origin(training))
+    who = f"{experiment.fleet.workers} workers, {experiment.fleet.instances} instances"
+    if isinstance(training, OfflineTraining):
+        who = f"{training.origin['episodes']} episodes of {training.origin['store']}"
     run.log(
         f"training {experiment.name} from step {training.progress.steps} to {experiment.steps}: "
-        f"seed {experiment.seed}, {experiment.fleet.workers} workers, "
-        f"{experiment.fleet.instances} instances"
+        f"seed {experiment.seed}, {who}"
     )
     return run
+
+
+def _origin(training: Training | PeerTraining | OfflineTraining) -> dict[str, Any]:
+    """Return what summary and provenance tell of stored episodes, if a run learns from some."""
+    return {ORIGIN: training.origin} if isinstance(training, OfflineTraining) else {}
 
 
 def evaluate_run(
@@ -128,8 +144,11 @@ def evaluate_run(
     return evaluation
 
 
-def _summary(run: RunDirectory, training: Training | PeerTraining, reason: str) -> dict[str, Any]:
+def _summary(
+    run: RunDirectory, training: Training | PeerTraining | OfflineTraining, reason: str
+) -> dict[str, Any]:
     progress, experiment = training.progress, training.experiment
+    instances = 0 if isinstance(training, OfflineTraining) else experiment.fleet.instances
     return {
         "run": run.place,
         "experiment": experiment.name,
@@ -142,7 +161,7 @@ def _summary(run: RunDirectory, training: Training | PeerTraining, reason: str) 
         "steps_per_s": progress.steps / progress.wall_s if progress.wall_s else 0.0,
         "updates": progress.updates,
         "episodes": progress.episodes,
-        "attempts": progress.attempts(experiment.fleet.instances),
+        "attempts": progress.attempts(instances),
         "dropped_steps": progress.dropped_steps,
         "dropped": progress.dropped,
         "late_steps": progress.late,
@@ -152,5 +171,6 @@ def _summary(run: RunDirectory, training: Training | PeerTraining, reason: str) 
         "by_worker": training.workers,
         "stop_reason": reason,
         "learned": progress.learned or None,
+        **_origin(training),
         "evaluation": None,
     }

@@ -47,10 +47,14 @@ class Recorder:
         self.flush()
         self._events.close()
 
-    def update(self, row: Mapping[str, float], sample: Sample) -> None:
-        """Record an update's figures, and the episodes that ended and the faults in its sample."""
+    def update(self, row: Mapping[str, float], sample: Sample | None = None) -> None:
+        """Record an update's figures, and the episodes that ended and the faults in its sample.
+
+        An update that learned from a store has no sample.
+        """
         self._rows.append(row)
-        self.ended(sample)
+        if sample is not None:
+            self.ended(sample)
         if time.monotonic() - self._flushed > FLUSH_EVERY_S:
             self.flush()
 
@@ -61,15 +65,16 @@ class Recorder:
 
     def flush(self) -> None:
         """Write everything that was recorded."""
-        if not self._episodes or not self._rows:
+        is_new = self._episodes or self._num_written < len(self._rows)
+        if not self._rows or not is_new:
             return
         names = self._rows[-1].keys()
         columns = {n: np.array([row.get(n, np.nan) for row in self._rows]) for n in names}
         steps = int(self._rows[-1]["steps"])
-        tables = self._episodes
-        joined = {n: np.concatenate([t[n] for t in tables]) for n in tables[0]}
-        if len(joined["return"]):
-            self._run.write_episodes(steps, joined)
+        if tables := self._episodes:
+            joined = {n: np.concatenate([t[n] for t in tables]) for n in tables[0]}
+            if len(joined["return"]):
+                self._run.write_episodes(steps, joined)
         self._run.write_table("metrics.parquet", columns)
         for row in self._rows[self._num_written :]:
             self._write_events(row)

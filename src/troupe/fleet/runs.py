@@ -59,13 +59,21 @@ class RunDirectory:
         self.path = path
 
     @classmethod
-    def create(cls, path: Path, experiment: Experiment, *, force: bool = False) -> RunDirectory:
+    def create(
+        cls,
+        path: Path,
+        experiment: Experiment,
+        *,
+        force: bool = False,
+        origin: Mapping[str, Any] | None = None,
+    ) -> RunDirectory:
         """Make a new run directory with its configuration and provenance.
 
         Args:
             path: where.
             experiment: that will run.
             force: whether an existing run there may be replaced.
+            origin: what else the provenance is to tell.
 
         Raises:
             UserError: if there is something already, or the place cannot be written.
@@ -77,7 +85,7 @@ class RunDirectory:
                 shutil.rmtree(path)
             (path / "checkpoints").mkdir(parents=True)
             (path / "episodes").mkdir()
-            run.write_json("provenance.json", provenance(experiment.seed))
+            run.write_json("provenance.json", {**provenance(experiment.seed), **(origin or {})})
             run.write_experiment(experiment)
         except OSError as error:
             raise UserError(f"output '{path}' cannot be written: {error.strerror}.") from error
@@ -253,6 +261,10 @@ def experiment_digest(experiment: Experiment) -> str:
     """Return a digest of all that a resumed run has to share with the one that it goes on from."""
     description = experiment.resolved()
     shared = {name: description.get(name) for name in RESUMED}
+    # how long it learns is free, as `steps` is
+    shared["learner"] = {
+        k: v for k, v in (shared["learner"] or {}).items() if k != "gradient_steps"
+    }
     fleet = description["fleet"]
     shared |= {name: fleet.get(name) for name in ("instances", "learners", "merge")}
     return hashlib.blake2b(json.dumps(shared, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from troupe.core import plugins
 from troupe.core.errors import UserError, unknown
 from troupe.core.time import NANOSECONDS
 from troupe.episodes import Fragment
@@ -24,6 +25,7 @@ from troupe.fleet.status import StatusFile
 from troupe.fleet.weighing import Weigher
 from troupe.fleet.workers import Workers, make_workers
 from troupe.learning.base import LearnerSettings, Weights
+from troupe.learning.offline.base import OfflineSettings
 from troupe.policies import MlpPolicy
 
 Figures = dict[str, float]
@@ -259,8 +261,17 @@ def learner_settings(experiment: Experiment) -> LearnerSettings:
     """Return the experiment's learner.
 
     Raises:
-        UserError: if the experiment has none, or no task to learn.
+        UserError: if the experiment has none, or no task to learn, or one that does not sample.
     """
+    if isinstance(experiment.learner, OfflineSettings):
+        group = "troupe.learners"
+        online = [
+            n for n in plugins.names(group) if issubclass(plugins.load(group, n), LearnerSettings)
+        ]
+        raise UserError(
+            f"learner.type: '{experiment.learner.type}' learns from stored episodes: give --store; "
+            f"without it: {', '.join(online)}."
+        )
     if experiment.task is None or not isinstance(experiment.learner, LearnerSettings):
         missing = "learner" if experiment.task else "task"
         raise UserError(
@@ -290,6 +301,7 @@ def check_experiment(experiment: Experiment) -> None:
     Raises:
         UserError: if it cannot.
     """
+    learner_settings(experiment)
     if experiment.fleet.learners > 1:
         check_learners(experiment)
     else:

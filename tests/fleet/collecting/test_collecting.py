@@ -117,6 +117,7 @@ def test_observations_before_and_after_each_step_are_kept_if_wanted(tmp_path: Pa
         # of a uniform policy, where it was asked
         decided = steps["action"].any(axis=1)
         np.testing.assert_allclose(steps["log_prob"], np.where(decided, -4 * np.log(2), 0))
+        np.testing.assert_array_equal(steps["decides"], decided)
         assert len(list(replay_episode(read_episode(opened, id)))) == len(seen) + 1
 
 

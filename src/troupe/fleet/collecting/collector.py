@@ -92,6 +92,7 @@ class Collector:
             seen = simulation.observation_spec
             for name in ("observation", "next_observation"):
                 self._rows[name] = np.zeros((*shape, *seen.shape), seen.dtype)
+            self._rows["decides"] = np.zeros(shape, np.bool_)
         self._noise = np.zeros((longest, num_instances, policy.noise_size), np.float32)
         self.steps = 0
         self.late_s = self.stepping_s = 0.0
@@ -156,7 +157,8 @@ class Collector:
         simulation, at = self.simulation, self.simulation.episode_step.copy()
         rows = np.arange(simulation.num_instances)
         observation = simulation.observe()
-        acted = self._act(observation, self._noise[at, rows])
+        decides = simulation.task.decides(simulation.world)
+        acted = self._act(observation, self._noise[at, rows], decides)
         self._rows["action"][at, rows] = acted.action
         self._rows["log_prob"][at, rows] = acted.log_prob
         self._rows["time_ns"][at, rows] = at * simulation.loop.step_ns
@@ -165,21 +167,27 @@ class Collector:
         keeps_observations = self._experiment.collect.observations
         if keeps_observations:
             self._rows["observation"][at, rows] = observation
+            self._rows["decides"][at, rows] = decides
         step = simulation.step(acted.action)
         self._rows["reward"][at, rows] = step.reward
         if keeps_observations:
             self._rows["next_observation"][at, rows] = step.observation
         return step
 
-    def _act(self, observation: npt.NDArray[Any], noise: npt.NDArray[np.float32]) -> PolicyStep:
+    def _act(
+        self,
+        observation: npt.NDArray[Any],
+        noise: npt.NDArray[np.float32],
+        decides: npt.NDArray[np.bool_],
+    ) -> PolicyStep:
         """Return what the policy does, and zeros where actions do not count."""
         simulation = self.simulation
-        first, counts = simulation.first_instance, simulation.task.decides(simulation.world)
-        if counts.all():
+        first = simulation.first_instance
+        if decides.all():
             return self._policy.act(observation, noise, first)
         num, shape = simulation.num_instances, simulation.action_spec.shape
         action, log_prob = np.zeros((num, *shape), np.float32), np.zeros(num, np.float32)
-        for i in np.flatnonzero(counts):  # one by one, so that none depends on who else decides
+        for i in np.flatnonzero(decides):  # one by one, so that none depends on who else decides
             acted = self._policy.act(observation[i : i + 1], noise[i : i + 1], first + int(i))
             action[i], log_prob[i] = acted.action[0], acted.log_prob[0]
         return PolicyStep(action, log_prob)
