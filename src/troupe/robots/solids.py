@@ -50,6 +50,15 @@ class Solid:
     hull: int = -1
 
     @property
+    def half_size_m(self) -> Array:
+        """Half lengths, (3,), m, of the box along the main axes that is as hard to turn.
+
+        Of a box of 1 kg with half lengths a, b, c, I_x = (b^2 + c^2) / 3 and so on.
+        """
+        half_size: Array = np.sqrt(1.5 * (self.inertia_m2.sum() - 2 * self.inertia_m2))
+        return half_size
+
+    @property
     def part_radii_m(self) -> Array:
         """Radii of the spheres about the parts' own origins that hold them, (G,)."""
         return _radii(self.types, self.sizes)
