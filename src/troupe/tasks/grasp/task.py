@@ -173,7 +173,8 @@ class GraspTask(Task):
         """Return the step at which an action would be due after the last one, (N,); else -1."""
         arrays = world.arrays
         is_out = arrays["grasp_actions"] >= self._approach.max_actions
-        return np.where(is_out, arrays["grasp_next"], -1)
+        due: npt.NDArray[np.int64] = np.where(is_out, arrays["grasp_next"], -1)
+        return due
 
     def _look(self, world: World, pack: str) -> npt.NDArray[Any]:
         """Return the images in which actions are chosen, (N, ...); zeros before that."""
