@@ -140,12 +140,13 @@ class CollectSettings(Settings):
         record: datapacks, ``engine.pack``, of which every step is kept.
         images: datapacks of cameras, ``engine.camera.rgb``, that are kept.
         image_steps: ``ends``: where the first action that counts is chosen, and at the end of the
-            episode; ``all``: at every step too.
+            episode; ``decisions``: where any action that counts is chosen, too; ``all``: at every
+            step too.
     """
 
     record: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
-    image_steps: Literal["ends", "all"] = "ends"
+    image_steps: Literal["ends", "decisions", "all"] = "ends"
 
 
 class Experiment(Settings):

@@ -1,4 +1,4 @@
-"""Grasping in a closed loop: small moves of the hand, each chosen after a look, and then an attempt.
+"""Grasping in a closed loop: small moves of the hand, a look before each, then an attempt.
 
 Moves and their number are those of pybullet's KukaDiverseObject; what ``commanded`` adds is what
 QT-Opt's actions have.
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from troupe.core import World
 from troupe.core.arrays import Array, ArraySpec
@@ -76,6 +76,22 @@ class ClosedLoopSettings(AttemptSettings):
     lowest_m: float = Field(0.012, gt=0)
     step_cost: float = Field(0.0, ge=0)
 
+    @model_validator(mode="after")
+    def _check_way_down(self) -> ClosedLoopSettings:
+        if not self.lowest_m < self.closes_below_m < self.start_m:
+            raise ValueError(
+                f"closes_below_m: {self.closes_below_m:g} must be above lowest_m, "
+                f"{self.lowest_m:g}, and below start_m, {self.start_m:g}"
+            )
+        way_m = self.start_m - self.closes_below_m
+        if self.action != "commanded" and self.actions * self.move_m <= way_m:
+            raise ValueError(
+                f"actions: {self.actions} moves of {self.move_m:g} m do not bring the hand down "
+                f"from start_m, {self.start_m:g}, to closes_below_m, {self.closes_below_m:g}; "
+                f"valid: {int(way_m / self.move_m) + 1} or more"
+            )
+        return self
+
     def build(self, robots: Mapping[str, Robot], world: World, step_ns: int) -> GraspTask:
         """Return the task on a world with a robot, its gripper and a tray."""
         engine, robot = self.hand_over_tray(robots, world)
@@ -132,4 +148,5 @@ class ClosedLoop(Approach):
         moves = clip(action[:, :4], -1.0, 1.0)
         if self._settings.action in ("planar", "discrete"):
             moves = np.insert(moves[:, :3], 2, -1.0, axis=1)
-        return moves * self._greatest
+        far: Array = moves * self._greatest
+        return far

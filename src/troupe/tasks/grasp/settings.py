@@ -41,15 +41,8 @@ class TrayTaskSettings(TaskSettings):
         hold: ... for this long.
     """
 
-    ranges: ClassVar[tuple[str, ...]] = (
-        "count",
-        "mass_scale",
-        "friction",
-        "x_m",
-        "y_m",
-        "height_m",
-        "yaw_rad",
-    )
+    ranges: ClassVar[tuple[str, ...]] = ("count", "mass_scale", "friction", "x_m", "y_m", "yaw_rad")
+    """Names of settings whose first value is the least and whose second is the greatest."""
 
     engine: str | None = None
     objects: Split = "train"
@@ -66,7 +59,7 @@ class TrayTaskSettings(TaskSettings):
     @model_validator(mode="after")
     def _check_ranges(self) -> TrayTaskSettings:
         for name in self.ranges:
-            low, high = getattr(self, name, (0, 0))
+            low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name}: {low:g} is more than {high:g}; write the lesser first")
         if not self.kinds:
@@ -137,6 +130,8 @@ class GraspSettings(AttemptSettings):
             robot's home.
         above_m: from how high the tool goes straight down.
     """
+
+    ranges: ClassVar[tuple[str, ...]] = (*AttemptSettings.ranges, "height_m")
 
     type: Literal["grasp"] = "grasp"
     episode: Duration = nanoseconds(10_000_000_000)

@@ -119,7 +119,8 @@ class GraspTask(Task):
 
     def reward(self, world: World, action: npt.NDArray[Any]) -> Array:
         """Return 1 for attempts that succeed now, less what actions cost, (N,)."""
-        return self._held.succeeded(world).astype(np.float64) - world.arrays["grasp_cost"]
+        cost: Array = world.arrays["grasp_cost"]
+        return self._held.succeeded(world).astype(np.float64) - cost
 
     def terminated(self, world: World) -> Bools:
         """Follow what became of the attempts, and return which are over, (N,)."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from troupe.core import World
 from troupe.core.settings import Duration, nanoseconds
 from troupe.robots import Robot
-from troupe.tasks.grasp.objects import Kind
+from troupe.tasks.grasp.objects import Kind, thing
 from troupe.tasks.grasp.settings import Count, Range, TrayTaskSettings
 from troupe.tasks.lift.task import LiftTask
 
@@ -30,6 +30,8 @@ class LiftSettings(TrayTaskSettings):
         start_yaw_rad: greatest turn with which the hand starts.
     """
 
+    ranges: ClassVar[tuple[str, ...]] = (*TrayTaskSettings.ranges, "height_m", "start_above_m")
+
     type: Literal["lift"] = "lift"
     episode: Duration = nanoseconds(4_800_000_000)
     kinds: tuple[Kind, ...] = ("box",)
@@ -40,6 +42,16 @@ class LiftSettings(TrayTaskSettings):
     start_above_m: Range = (0.05, 0.15)
     start_beside_m: float = Field(0.05, ge=0)
     start_yaw_rad: float = Field(0.5, ge=0)
+
+    @model_validator(mode="after")
+    def _check_lifted(self) -> LiftSettings:
+        lies_m = max(thing(number).solid.radius_m for number in self.numbers())
+        if not lies_m < self.lifted_m < self.height_m[1]:
+            raise ValueError(
+                f"lifted_m: {self.lifted_m:g} must be above {lies_m:.3f}, where the middle of a "
+                f"thing may lie, and below the greatest height_m, {self.height_m[1]:g}"
+            )
+        return self
 
     def build(self, robots: Mapping[str, Robot], world: World, step_ns: int) -> LiftTask:
         """Return the task on a world with a robot, its gripper and a tray."""
