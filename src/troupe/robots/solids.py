@@ -53,7 +53,7 @@ class Solid:
     def half_size_m(self) -> Array:
         """Half lengths, (3,), m, of the box along the main axes that is as hard to turn.
 
-        Of a box of 1 kg with half lengths a, b, c, I_x = (b^2 + c^2) / 3 and so on.
+        a_i^2 = 3/2 (I_1 + I_2 + I_3 - 2 I_i) (docs/derivations.md, "Lifting").
         """
         half_size: Array = np.sqrt(1.5 * (self.inertia_m2.sum() - 2 * self.inertia_m2))
         return half_size

@@ -42,7 +42,7 @@ WEIGHTS = {"approach": 0.2, "grasp": 0.2, "lift": 0.3, "hold": 0.3}
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of the reward, each (N,), 0 to 1.
+    """The parts of the reward, each (N,), 0 to 1 (docs/derivations.md, "Lifting").
 
     Attributes:
         approach: how near the tool is to the thing.
@@ -198,7 +198,7 @@ def shape_in_hand(quaternion: Array, half_size_m: Array, yaw_rad: Array) -> Arra
     """Return how things lie before hands, as six numbers in which no turn by half a circle shows.
 
     The matrix R diag(a) R^T, for the turn R of a thing against the hand's heading and the half
-    lengths a of its main axes: xx, yy, zz, xy, xz, yz, m.
+    lengths a of its main axes (docs/derivations.md, "Lifting"): xx, yy, zz, xy, xz, yz, m.
 
     Args:
         quaternion: of things in the base frame, w first, (N, 4).
