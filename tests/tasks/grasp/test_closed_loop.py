@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 from troupe.core.errors import UserError
 from troupe.experiments.load import load_experiment
 from troupe.experiments.simulation import Simulation
+from troupe.fleet.collecting.policies import open_policy
 from troupe.robots.tray import TRAY
 
 ONE_THING = (
@@ -151,26 +152,23 @@ def test_the_image_is_that_of_the_latest_decision() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("overrides", "message"),
     [
         ("task.actions=4", "4 moves of 0.06 m do not bring the hand down from start_m, 0.37"),
         ("task.move_m=0.01", "valid: 34 or more"),
+        ("task.start_m=1.9 task.actions=40", "'iiwa' does not get 1.9 m over the middle"),
         ("task.lowest_m=0.05", "closes_below_m: 0.03 must be above lowest_m, 0.05"),
         ("task.action=cubic", "'planar', 'spatial', 'discrete' or 'commanded'"),
         ("task.action=discrete", "--policy random: it chooses continuous actions"),
         ("engines.arm.robot=scara", "robot 'scara' of 'arm' has no gripper"),
     ],
 )
-def test_what_cannot_be_is_refused(override: str, message: str) -> None:
-    from troupe.fleet.collecting.policies import open_policy
-
+def test_what_cannot_be_is_refused(overrides: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        open_policy("random", load_experiment("iiwa-grasp-closed-loop", [override]))
+        open_policy("random", load_experiment("iiwa-grasp-closed-loop", overrides.split()))
     assert message in str(caught.value)
 
 
 def test_the_heuristic_says_what_it_is_for() -> None:
-    from troupe.fleet.collecting.policies import open_policy
-
     with pytest.raises(UserError, match="for a task of type `grasp`; that of 'iiwa-grasp-closed"):
         open_policy("heuristic", load_experiment("iiwa-grasp-closed-loop"))

@@ -150,6 +150,7 @@ def test_kinds_are_those_of_the_settings() -> None:
         ("task.lifted_m=0.4", "below the greatest height_m, 0.3"),
         ("task.lifted_m=0.02", "lifted_m: 0.02 must be above 0.0"),
         ("task.speed_m_s=0", "speed_m_s"),
+        ("task.x_m=[0.5, 1.2]", "(1.2, -0.15, 0.006) m and -1.5708 rad"),
     ],
 )
 def test_what_cannot_be_is_refused(override: str, message: str) -> None:

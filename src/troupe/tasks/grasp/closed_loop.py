@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from troupe.core import World
 from troupe.core.arrays import Array, ArraySpec
+from troupe.core.errors import UserError
 from troupe.core.settings import Duration, nanoseconds
 from troupe.core.time import NANOSECONDS
 from troupe.robots import Robot
@@ -102,7 +103,11 @@ class ClosedLoop(Approach):
     """An action is a small move; the one that comes low is an attempt too."""
 
     def __init__(self, settings: ClosedLoopSettings, robot: Robot) -> None:
-        """Plan for a robot."""
+        """Plan for a robot.
+
+        Raises:
+            UserError: if its tool does not get to the start.
+        """
         self._settings, self._robot = settings, robot
         self.interval_s = settings.interval / NANOSECONDS["s"]
         self.max_actions, self.step_cost = settings.actions, settings.step_cost
@@ -114,7 +119,12 @@ class ClosedLoop(Approach):
         start = np.array([*TRAY.centre_m, self._high[2], 0.0])
         self.start_target = clip(start, self._low, self._high)
         frame = pointing_down(self.start_target[None, :3], self.start_target[3:])
-        [self.start], _ = solve_pose(robot, frame, robot.home)
+        [self.start], reached = solve_pose(robot, frame, robot.home)
+        if not reached.all():
+            raise UserError(
+                f"task.start_m: the tool of '{robot.name}' does not get {settings.start_m:g} m "
+                "over the middle of the tray, pointing down."
+            )
         if settings.action == "discrete":
             self.action_spec = ArraySpec((), dtype=np.dtype(np.int64), categories=len(DISCRETE))
         else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import numpy.typing as npt
 
 from troupe.core.arrays import Array
+from troupe.core.errors import UserError
 from troupe.robots import Robot
 from troupe.robots.kinematics import solve_pose
 from troupe.robots.tray import TRAY
@@ -28,12 +31,23 @@ class Steering:
             high: greatest target.
             greatest: speeds of a target, (4,), m/s and rad/s.
             step_s: time between two actions.
+
+        Raises:
+            UserError: if the arm does not get to a corner of where targets may be.
         """
         self._robot, self._low, self._high = robot, low, high
         self._change = greatest * step_s
         self._max_turn = robot.velocity_limits * step_s
         middle = np.array([[*TRAY.centre_m, TRAY.floor_m + 0.2, 0.0]])
         self._waits, _ = solve_pose(robot, _frames(middle), robot.home)
+        corners = np.array(list(product(*zip(low, high, strict=True))))
+        _, reached = solve_pose(robot, _frames(corners), self._waits)
+        if not reached.all():
+            x, y, z, yaw = corners[~reached][0]
+            raise UserError(
+                "task: the tool does not get to a corner of x_m, y_m, height_m and yaw_rad, "
+                f"({x:g}, {y:g}, {z - TRAY.floor_m:g}) m and {yaw:g} rad."
+            )
 
     def start(self, target: Array) -> Array:
         """Return joint angles that bring tools to targets, (N, 4) to (N, dof), rad."""

@@ -91,7 +91,6 @@ class LiftTask(Task):
             "lift_target": np.zeros((n, 4)),
             "lift_closing": np.zeros(n, np.bool_),
             "lift_opening": np.zeros(n),
-            "lift_still": np.zeros(n, np.bool_),
             "lift_start": np.zeros(n),
             "lift_half_size": np.zeros((n, 3)),
         }
@@ -108,7 +107,7 @@ class LiftTask(Task):
         self._hand.reset(world, self._steering.start(target), instances)
         arrays = world.arrays
         arrays["lift_target"][instances] = target
-        arrays["lift_closing"][instances] = arrays["lift_still"][instances] = False
+        arrays["lift_closing"][instances] = False
         arrays["lift_opening"][instances] = self._hand.open_m
         arrays["lift_start"][instances] = [d.poses[0, 2] - TRAY.floor_m for d in drawn]
         arrays["lift_half_size"][instances] = [d.things[0].solid.half_size_m for d in drawn]
