@@ -22,6 +22,7 @@ BENCHMARKS = {
     "collecting.two_stage": "actors and learners against communication; faulty learners",
     "collecting.study": "update mode, correction, weighting, mode: samples and time to 5 mm",
     "cameras": "images of many instances by rays beside OpenGL",
+    "control": "updates of controllers, inverse kinematics beside mink, planning",
     "experiment_api": "a fleet's environment beside Simulation.step; waiting beside not waiting",
     "grasping": "random grasp attempts an hour beside pybullet's Kuka; 128 at real-time pace",
     "store": "writing episodes beside raw Parquet, reading batches beside a raw scan",

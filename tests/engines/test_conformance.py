@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from troupe.core import ArraySpec
-from troupe.core.arrays import Ids
-from troupe.engines.base import EngineSpec, Fault, StepCounter, as_indices, check_pack
+from troupe.core.arrays import Ids, as_indices
+from troupe.engines.base import EngineSpec, Fault, StepCounter, check_pack
 from troupe.engines.conformance import CHECKS, Case, check_engine
 
 

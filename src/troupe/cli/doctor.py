@@ -117,6 +117,7 @@ def _brains() -> Check:
     from importlib.util import find_spec
 
     names = {"nest": "NEST", "pyNN": "PyNN", "nengo": "Nengo", "pybullet": "pybullet"}
+    names["ompl"] = "OMPL"
     missing = [words for module, words in names.items() if find_spec(module) is None]
     found = f"not installed: {', '.join(missing)}; pip install 'troupe[all]'" if missing else "all"
     if "NEST" not in missing:

@@ -8,17 +8,20 @@ from typing import Annotated
 import typer
 
 from troupe.cli.output import console
-from troupe.cli.tls import TlsCertificate, TlsKey, read_certificate
+from troupe.cli.service import (
+    TlsCertificate,
+    TlsKey,
+    read_certificate,
+    serve_until_interrupted,
+    token_option,
+)
 
 
 def engine_server(
     bind: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 for any.")
     ] = "127.0.0.1:50051",
-    token_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="With the token; default: TROUPE_ENGINE_TOKEN."),
-    ] = None,
+    token_file: Annotated[Path | None, token_option("TROUPE_ENGINE_TOKEN")] = None,
     tls_cert: TlsCertificate = None,
     tls_key: TlsKey = None,
 ) -> None:
@@ -29,9 +32,4 @@ def engine_server(
     certificate = read_certificate(tls_cert, tls_key)
     service = EngineService(bind, read_token(ENGINES, token_file), certificate)
     console.print(f"serving engines at {service.address}", soft_wrap=True)
-    try:
-        service.wait()
-    except KeyboardInterrupt:
-        console.print("stopping")
-    finally:
-        service.stop()
+    serve_until_interrupted(service)

@@ -8,7 +8,13 @@ from typing import Annotated
 import typer
 
 from troupe.cli.output import console
-from troupe.cli.tls import TlsCertificate, TlsKey, read_certificate
+from troupe.cli.service import (
+    TlsCertificate,
+    TlsKey,
+    read_certificate,
+    serve_until_interrupted,
+    token_option,
+)
 from troupe.core.time import NANOSECONDS, parse_duration
 
 
@@ -38,10 +44,7 @@ def serve(
     keep: Annotated[
         str, typer.Option(help="How long instances wait for a client whose connection is lost.")
     ] = "60s",
-    token_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="With the token; default: TROUPE_TOKEN."),
-    ] = None,
+    token_file: Annotated[Path | None, token_option("TROUPE_TOKEN")] = None,
     tls_cert: TlsCertificate = None,
     tls_key: TlsKey = None,
 ) -> None:
@@ -72,9 +75,4 @@ def serve(
     )
     needed = ", with the token in TROUPE_TOKEN" if token is not None else ""
     console.print(f"connect{needed}: fleet = troupe.connect('{service.address}')", soft_wrap=True)
-    try:
-        service.wait()
-    except KeyboardInterrupt:
-        console.print("stopping")
-    finally:
-        service.stop()
+    serve_until_interrupted(service)

@@ -41,3 +41,8 @@ class ArraySpec:
         for bound in ("low", "high"):
             values = np.broadcast_to(np.asarray(getattr(self, bound), np.float64), self.shape)
             object.__setattr__(self, bound, values)
+
+
+def as_indices(instances: Ids | None, num_instances: int) -> Ids:
+    """Return the ids of instances, all for None."""
+    return np.arange(num_instances) if instances is None else instances

@@ -4,6 +4,7 @@ TroupeError            anything Troupe says on purpose; exit code 1, what was co
 ├── UserError          the user's input was wrong; exit code 2, nothing was started or overwritten
 ├── EngineError        a simulator failed
 ├── FunctionError      a function of the user's raised in mid-run
+├── PlanningError      an arm has no way to where it should go
 └── InterruptedRun     stopped by a signal; exit code 130, resumable
 """
 
@@ -31,6 +32,10 @@ class EngineError(TroupeError):
 
 class FunctionError(TroupeError):
     """A function of the user's raised in mid-run."""
+
+
+class PlanningError(TroupeError):
+    """An arm has no way to where it should go."""
 
 
 class InterruptedRun(TroupeError):  # noqa: N818 - it is no failure

@@ -7,7 +7,7 @@ part and can be imported without the part's simulator or learner.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -97,14 +97,25 @@ Timestep = Annotated[
 
 
 def _find_file(path: Path, info: ValidationInfo) -> Path:
+    return _find(path, info, "file", Path.is_file)
+
+
+def _find_path(path: Path, info: ValidationInfo) -> Path:
+    return _find(path, info, "file or folder", Path.exists)
+
+
+def _find(path: Path, info: ValidationInfo, kind: str, is_it: Callable[[Path], bool]) -> Path:
     directories = (info.context or {}).get("directories") or (Path.cwd(),)
     for directory in directories:
-        if (directory / path).is_file():
+        if is_it(directory / path):
             # actors and resumed runs look for it from other directories
             return (directory / path).absolute()
     looked = "" if path.is_absolute() else f" in {' or '.join(str(d) for d in directories)}"
-    raise ValueError(f"there is no file '{path}'{looked}")
+    raise ValueError(f"there is no {kind} '{path}'{looked}")
 
+
+UserPath = Annotated[Path, AfterValidator(_find_path)]
+"""An existing file or folder, as `UserFile`."""
 
 UserFile = Annotated[Path, AfterValidator(_find_file)]
 """An existing file, absolute; written relative to the file of the experiment."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from troupe.core.arrays import ArraySpec, Ids
+from troupe.core.arrays import ArraySpec, Ids, as_indices
 from troupe.core.errors import unknown
 from troupe.core.settings import Duration, DurationOrNone, Settings
 from troupe.engines.step_times import StepTime
@@ -222,11 +222,6 @@ def check_pack(packs: Mapping[str, ArraySpec], pack: str, engine: str) -> ArrayS
     if pack not in packs:
         raise unknown("datapack", pack, packs, where=engine)
     return packs[pack]
-
-
-def as_indices(instances: Ids | None, num_instances: int) -> Ids:
-    """Return the ids of instances, all for None."""
-    return np.arange(num_instances) if instances is None else instances
 
 
 def _rows(instances: Ids | None) -> Any:

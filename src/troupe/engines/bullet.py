@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pybullet
 
-from troupe.core.arrays import ArraySpec, Ids
+from troupe.core.arrays import ArraySpec, Ids, as_indices
 from troupe.core.errors import EngineError
-from troupe.engines.base import EngineSpec, Fault, StepCounter, as_indices, check_pack
+from troupe.engines.base import EngineSpec, Fault, StepCounter, check_pack
 from troupe.engines.bullet_settings import BulletSettings
 from troupe.engines.bullet_world import BulletWorld
 

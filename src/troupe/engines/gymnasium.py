@@ -12,15 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete
 
-from troupe.core.arrays import ArraySpec, Ids
+from troupe.core.arrays import ArraySpec, Ids, as_indices
 from troupe.core.errors import UserError
-from troupe.engines.base import (
-    EngineSpec,
-    Fault,
-    StepCounter,
-    as_indices,
-    check_pack,
-)
+from troupe.engines.base import EngineSpec, Fault, StepCounter, check_pack
 from troupe.engines.gymnasium_settings import GymnasiumSettings
 from troupe.engines.mujoco_log import keep_log_out_of_files, silent
 

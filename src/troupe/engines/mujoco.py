@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from mujoco.batch import MODEL_FIELDS, Batch, SimulationError
 
-from troupe.core.arrays import Ids
+from troupe.core.arrays import Ids, as_indices
 from troupe.core.errors import EngineError, UserError, unknown
-from troupe.engines.base import EngineSpec, Fault, StepCounter, Steps, as_indices, check_pack
+from troupe.engines.base import EngineSpec, Fault, StepCounter, Steps, check_pack
 from troupe.engines.mujoco_camera_settings import Renderer
 from troupe.engines.mujoco_log import keep_log_out_of_files
 from troupe.engines.mujoco_packs import default_packs, robot_packs, user_packs
@@ -22,6 +22,7 @@ from troupe.engines.mujoco_settings import MujocoSettings
 
 if TYPE_CHECKING:
     from troupe.engines.mujoco_cameras import Cameras
+    from troupe.engines.mujoco_collisions import CollisionChecker
 
 # a NaN or a diverging state: MuJoCo counts it and, unless told not to, resets by itself
 _BAD_STATE = {
@@ -47,7 +48,7 @@ class MujocoEngine:
         Raises:
             UserError: if it does not compile or a pack names an object that it lacks.
         """
-        robot = settings.load_robot()
+        robot = self._robot = settings.load_robot()
         path = robot.model_path if robot is not None else settings.model
         assert path is not None
         keep_log_out_of_files()
@@ -147,6 +148,40 @@ class MujocoEngine:
     def mask_names(self) -> Mapping[int, str]:
         """Return the names of the ids in masks, which are the bodies'."""
         return {} if self._cameras is None else self._cameras.mask_names
+
+    def collision_checker(
+        self,
+        instance: int = 0,
+        *,
+        clearance_m: float = 0.0,
+        ignore: Sequence[str] = (),
+        num_threads: int = 1,
+    ) -> CollisionChecker:
+        """Return what says whether the robot would touch anything in an instance's present world.
+
+        Args:
+            instance: whose state and model parameters count.
+            clearance_m: how near the robot may come to other things.
+            ignore: names of bodies that do not count, such as what is in the hand.
+            num_threads: native threads to check on, 0 for one a core.
+
+        Raises:
+            UserError: if the engine has no robot, or no such body.
+        """
+        from troupe.engines.mujoco_collisions import CollisionChecker
+
+        if self._robot is None:
+            raise UserError(f"engines.{self.spec.name}: a model without 'robot' has no joints.")
+        model = self.batch.get_model(instance)
+        qpos = self.batch.bind("qpos")[instance].copy()
+        return CollisionChecker(
+            model,
+            qpos,
+            self._robot,
+            clearance_m=clearance_m,
+            ignore=ignore,
+            num_threads=num_threads,
+        )
 
     def faults(self) -> Sequence[Fault]:
         """Return the simulations that failed in the last advance."""

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch
 
-from troupe.core.arrays import ArraySpec, Ids
+from troupe.core.arrays import ArraySpec, Ids, as_indices
 from troupe.core.errors import EngineError, UserError, unknown
-from troupe.engines.base import as_indices
 from troupe.engines.mujoco_camera_gl import GlRenderer
 from troupe.engines.mujoco_camera_model import Camera, body_names, find_camera
 from troupe.engines.mujoco_camera_rays import RayRenderer

@@ -9,12 +9,12 @@ import nengo.exceptions
 import numpy as np
 import numpy.typing as npt
 
-from troupe.core.arrays import ArraySpec, Ids
+from troupe.core.arrays import ArraySpec, Ids, as_indices
 from troupe.core.errors import EngineError, UserError
 from troupe.core.seeding import Streams
 from troupe.core.user_code import user_traceback
 from troupe.engines import nengo_state
-from troupe.engines.base import EngineSpec, Fault, StepCounter, as_indices, check_pack
+from troupe.engines.base import EngineSpec, Fault, StepCounter, check_pack
 from troupe.engines.nengo_model import (
     feed,
     initial_value,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from troupe.core.arrays import Ids
+from troupe.core.arrays import Ids, as_indices
 from troupe.core.errors import EngineError, UserError
-from troupe.engines.base import EngineSpec, Fault, StepCounter, as_indices, check_pack
+from troupe.engines.base import EngineSpec, Fault, StepCounter, check_pack
 from troupe.engines.nest_bind import NEST_UNITS, BrainSettings, Units, bind
 from troupe.engines.nest_groups import Group
 from troupe.engines.nest_kernel import Kernel, Populations

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from troupe.core.arrays import Ids
+from troupe.core.arrays import Ids, as_indices
 from troupe.core.errors import EngineError, UserError
 from troupe.core.json_values import stored, unstored
 from troupe.core.seeding import Streams
 from troupe.core.time import format_duration
 from troupe.core.user_code import user_traceback
-from troupe.engines.base import EngineSpec, Fault, StepCounter, as_indices, check_pack
+from troupe.engines.base import EngineSpec, Fault, StepCounter, check_pack
 from troupe.engines.script import assign
 from troupe.engines.script_arrays import generator_states, set_generator_state
 from troupe.engines.script_load import bind_arrays, load_script

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from troupe.core.arrays import Ids
+from troupe.core.arrays import Ids, as_indices
 from troupe.core.seeding import Streams
 from troupe.core.time import NANOSECONDS
-from troupe.engines.base import ConcurrentEngine, Engine, EngineSettings, as_indices
+from troupe.engines.base import ConcurrentEngine, Engine, EngineSettings
 from troupe.engines.step_times import DrawnTime
 
 Snapshot = Mapping[str, npt.NDArray[Any]]

@@ -138,6 +138,8 @@ class CollectSettings(Settings):
 
     Attributes:
         record: datapacks, ``engine.pack``, of which every step is kept.
+        observations: whether what the policy saw before and after each step is kept too, as
+            ``observation`` and ``next_observation``; policies are learned from them.
         images: datapacks of cameras, ``engine.camera.rgb``, that are kept.
         image_steps: ``ends``: where the first action that counts is chosen, and at the end of the
             episode; ``decisions``: where any action that counts is chosen, too; ``all``: at every
@@ -145,6 +147,7 @@ class CollectSettings(Settings):
     """
 
     record: tuple[str, ...] = ()
+    observations: bool = False
     images: tuple[str, ...] = ()
     image_steps: Literal["ends", "decisions", "all"] = "ends"
 

@@ -13,7 +13,11 @@ RESTARTS = 256
 ITERATIONS = 60
 DAMPING = 0.02
 POSE_ITERATIONS = 50
+POSE_RESTARTS = 32
 POSTURE_GAIN = 0.02
+POSTURE_SHARE = 0.3
+"""Of the joints' speed limits, which may go into the posture."""
+
 MAX_STEP = 0.5
 """Of a joint's angle in an iteration, rad."""
 
@@ -68,12 +72,12 @@ def solve_pose(
     start: Array,
     tolerance: tuple[float, float] = (1e-4, 1e-3),
     iterations: int = POSE_ITERATIONS,
+    posture: Array | None = None,
 ) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Return joint angles within the limits that bring the tool to poses, and which got there.
 
     Damped least squares as in `solve_position`, of position and rotation vector together; what the
-    seventh joint leaves free moves towards the middle of the joints' ranges
-    (docs/derivations.md, "Inverse kinematics").
+    seventh joint leaves free moves towards a posture (docs/derivations.md, "Inverse kinematics").
 
     Args:
         robot: the arm.
@@ -81,6 +85,7 @@ def solve_pose(
         start: angles to begin with, (N, dof) or (dof,), rad; solutions stay near them.
         tolerance: how near counts as there, m and rad.
         iterations: after which the search ends.
+        posture: angles, (N, dof) or (dof,), rad; default: the middle of the joints' ranges.
 
     Returns:
         (N, dof), rad, and (N,).
@@ -88,23 +93,110 @@ def solve_pose(
     low, high = robot.position_limits
     angles = np.array(np.broadcast_to(start, (len(pose), len(low))))
     reached = np.zeros(len(pose), np.bool_)
-    damping = DAMPING**2 * np.eye(6)
+    wanted = (low + high) / 2 if posture is None else posture
     for _ in range(iterations):
         frames = robot.link_frames(angles)
-        error = _pose_error(frames[:, -1], pose)
+        error = pose_error(frames[:, -1], pose)
         far = np.linalg.norm(error.reshape(-1, 2, 3), axis=2) > tolerance
         reached = ~far.any(axis=1)
         if reached.all():
             break
-        jacobian = _pose_jacobian(robot, frames)
-        transposed = np.swapaxes(jacobian, 1, 2)
-        inner = np.linalg.inv(jacobian @ transposed + damping)
-        inverse = transposed @ inner
-        posture = POSTURE_GAIN * ((low + high) / 2 - angles)[..., None]
-        step = inverse @ error[..., None] + posture - inverse @ (jacobian @ posture)
-        moved = np.clip(angles + np.clip(step[..., 0], -MAX_STEP, MAX_STEP), low, high)
+        step = _damped_step(_pose_jacobian(robot, frames), error, wanted - angles)
+        moved = np.clip(angles + np.clip(step, -MAX_STEP, MAX_STEP), low, high)
         angles = np.where(reached[:, None], angles, moved)
     return angles, reached
+
+
+def solve_pose_anywhere(
+    robot: Robot,
+    pose: Array,
+    start: Array,
+    *,
+    posture: Array | None = None,
+    restarts: int = POSE_RESTARTS,
+    seed: int = 0,
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Return joint angles for one pose from several starts, and which of them get there.
+
+    Args:
+        robot: the arm.
+        pose: T_base_tool, (4, 4), m.
+        start: the first start, (dof,), rad; the others are drawn.
+        posture: as for `solve_pose`.
+        restarts: how many others.
+        seed: of the draws.
+
+    Returns:
+        (1 + restarts, dof), rad, those that get there first, by their distance from the start;
+        and (1 + restarts,).
+    """
+    low, high = robot.position_limits
+    drawn = np.random.default_rng(seed).uniform(low, high, (restarts, len(low)))
+    starts = np.concatenate([start[None], drawn])
+    poses = np.broadcast_to(pose, (len(starts), 4, 4))
+    angles, reached = solve_pose(robot, poses, starts, posture=posture)
+    order = np.lexsort([np.abs(angles - start).max(axis=1), ~reached])
+    return angles[order], reached[order]
+
+
+def differential_step(
+    robot: Robot, joint_position: Array, pose: Array, max_change: Array, posture: Array
+) -> tuple[Array, Array]:
+    """Return joint angles one step nearer to poses, within the limits of positions and speeds.
+
+    A joint that would leave its range stays, and the others make up for it; a step that is too fast
+    for a joint is shortened for all, so that the tool keeps its direction (docs/derivations.md,
+    "Differential inverse kinematics").
+
+    Args:
+        robot: the arm.
+        joint_position: present angles, (N, dof), rad.
+        pose: T_base_tool to go to, (N, 4, 4), m.
+        max_change: of each joint in this step, (dof,) or (N, dof), rad.
+        posture: towards which what is left free moves, (N, dof) or (dof,), rad.
+
+    Returns:
+        (N, dof), rad, and the share of the step that was made, (N,).
+    """
+    low, high = robot.position_limits
+    frames = robot.link_frames(joint_position)
+    error, jacobian = pose_error(frames[:, -1], pose), _pose_jacobian(robot, frames)
+    free, step = np.ones(joint_position.shape, np.bool_), np.zeros(joint_position.shape)
+    most = POSTURE_SHARE / POSTURE_GAIN * max_change
+    towards = np.clip(posture - joint_position, -most, most)
+    for _ in range(joint_position.shape[1]):
+        step = _damped_step(jacobian * free[:, None], error, np.where(free, towards, 0.0))
+        moved = joint_position + step
+        leaving = free & ((moved < low) | (moved > high))
+        if not leaving.any():
+            break
+        free &= ~leaving
+    share: Array = 1 / np.maximum((np.abs(step) / max_change).max(axis=1), 1.0)
+    return np.clip(joint_position + share[:, None] * step, low, high), share
+
+
+def is_frame(matrix: Array) -> bool:
+    """Whether a (4, 4) matrix is finite and has a rotation in its upper left."""
+    turn = matrix[:3, :3]
+    is_rotation = np.allclose(turn @ turn.T, np.eye(3), atol=1e-6) and np.linalg.det(turn) > 0
+    return bool(is_rotation and np.isfinite(matrix).all())
+
+
+def pose_error(present: Array, desired: Array) -> Array:
+    """Return position errors, m, and rotation vectors, rad, from present to desired, (N, 6)."""
+    turn = desired[:, :3, :3] @ np.swapaxes(present[:, :3, :3], 1, 2)
+    vector = Rotation.from_matrix(turn).as_rotvec()
+    return np.concatenate([desired[:, :3, 3] - present[:, :3, 3], vector], axis=1)
+
+
+def _damped_step(jacobian: Array, error: Array, towards: Array) -> Array:
+    """Return J+ e + (1 - J+ J) k (posture - q), (N, dof), rad."""
+    transposed = np.swapaxes(jacobian, 1, 2)
+    inner = np.linalg.inv(jacobian @ transposed + DAMPING**2 * np.eye(6))
+    inverse = transposed @ inner
+    posture = POSTURE_GAIN * towards[..., None]
+    step: Array = inverse @ error[..., None] + posture - inverse @ (jacobian @ posture)
+    return step[..., 0]
 
 
 def _pose_jacobian(robot: Robot, frames: Array) -> Array:
@@ -112,10 +204,3 @@ def _pose_jacobian(robot: Robot, frames: Array) -> Array:
     axes_base = np.einsum("...jab,jb->...ja", frames[..., :-1, :3, :3], axes)
     levers = frames[..., -1:, :3, 3] - frames[..., :-1, :3, 3]
     return np.swapaxes(np.concatenate([np.cross(axes_base, levers), axes_base], axis=-1), -1, -2)
-
-
-def _pose_error(present: Array, desired: Array) -> Array:
-    """Return position errors and rotation vectors from present to desired frames, (N, 6)."""
-    turn = desired[:, :3, :3] @ np.swapaxes(present[:, :3, :3], 1, 2)
-    vector = Rotation.from_matrix(turn).as_rotvec()
-    return np.concatenate([desired[:, :3, 3] - present[:, :3, 3], vector], axis=1)

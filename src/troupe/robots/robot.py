@@ -59,10 +59,46 @@ class Servo:
         kp, kv = float(default.attrib["kp"]), float(default.attrib["kv"])
         return cls(np.full(len(names), kp), np.full(len(names), kv), limit)
 
+    @property
+    def lag_s(self) -> Array:
+        """How far joints are behind targets that move steadily, since speed is damped, (dof,)."""
+        lag: Array = self.damping / self.stiffness
+        return lag
+
     def effort(self, target: Array, position: Array, velocity: Array) -> Array:
         """Return kp (target - position) - kv velocity within the limits, (N, dof), N m."""
         wanted = self.stiffness * (target - position) - self.damping * velocity
         return np.clip(wanted, -self.limit, self.limit)
+
+
+@dataclass(frozen=True)
+class Gripper:
+    """Two fingers that move alike, driven by a position controller.
+
+    Attributes:
+        position_limits: how far each finger may be from the middle, m.
+        stiffness: of the position controller, N/m.
+        effort_limit: of the actuator, N.
+    """
+
+    position_limits: tuple[float, float]
+    stiffness: float
+    effort_limit: float
+
+    @classmethod
+    def from_mjcf(cls, root: ET.Element) -> Gripper | None:
+        """Read the actuator "gripper" and the joint that it drives; None if there is none."""
+        actuator = root.find("actuator/position[@name='gripper']")
+        if actuator is None:
+            return None
+        finger = _find(root, f"worldbody//joint[@name='{actuator.attrib['joint']}']")
+        default = f"default//default[@class='{finger.get('class')}']/joint"
+        low, high = _numbers(finger if "range" in finger.attrib else _find(root, default), "range")
+        return cls(
+            (float(low), float(high)),
+            float(actuator.attrib["kp"]),
+            float(_numbers(actuator, "forcerange")[1]),
+        )
 
 
 @dataclass(frozen=True)
@@ -74,8 +110,7 @@ class Robot:
         model_path: its MJCF file.
         joints: from base to tool.
         tool_offset: of the tool site in the last link's frame, metres.
-        has_gripper: whether there is an actuator "gripper", whose position is how far each of two
-            fingers is from the middle.
+        gripper: two fingers, if there is an actuator "gripper".
         servo: what the joints' position controllers do, where the model states it in numbers.
     """
 
@@ -83,7 +118,7 @@ class Robot:
     model_path: Path
     joints: tuple[Joint, ...]
     tool_offset: tuple[float, float, float]
-    has_gripper: bool = False
+    gripper: Gripper | None = None
     servo: Servo | None = None
 
     @classmethod
@@ -121,16 +156,20 @@ class Robot:
                 break
             body = _find(body, "body")
         tool = offset + _numbers(_find(body, "site[@name='tool']"), "pos", "0 0 0")
-        gripper = root.find("actuator/position[@name='gripper']")
         servo = Servo.from_mjcf(root, [joint.name for joint in joints])
         return cls(
             root.attrib["model"],
             model_path,
             tuple(joints),
             _triple(tool),
-            gripper is not None,
+            Gripper.from_mjcf(root),
             servo,
         )
+
+    @property
+    def has_gripper(self) -> bool:
+        """Whether there are fingers at the end of the arm."""
+        return self.gripper is not None
 
     @property
     def joint_names(self) -> tuple[str, ...]:

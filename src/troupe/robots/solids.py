@@ -38,6 +38,7 @@ class Solid:
         inertia_m2: about the main axes, of a mass of 1 kg, (3,), the greatest first.
         radius_m: of the sphere about the origin that holds it.
         hull: number of the convex mesh, if a part is one.
+        vertices: of that mesh, (V, 3), m.
     """
 
     types: npt.NDArray[np.int32]
@@ -48,6 +49,7 @@ class Solid:
     inertia_m2: Array
     radius_m: float
     hull: int = -1
+    vertices: Array | None = None
 
     @property
     def half_size_m(self) -> Array:
@@ -118,9 +120,61 @@ def joined(parts: Sequence[Part], hull: int = -1) -> Solid:
     positions = (places - centre) @ axes
     quaternions = (Rotation.from_matrix(axes.T) * turns).as_quat(scalar_first=True)
     radii = np.linalg.norm(positions, axis=1) + _radii(types, sizes)
+    vertices = HullPool.default().vertices[hull] if hull >= 0 else None
+    volume = float(volumes.sum())
+    return Solid(types, sizes, positions, quaternions, volume, moments, radii.max(), hull, vertices)
+
+
+def of_hull(vertices: Array, hull: int) -> Solid:
+    """Return a convex mesh as a solid, whose frame is taken for the principal one.
+
+    Args:
+        vertices: (V, 3), m, in its principal frame.
+        hull: its number.
+    """
+    _, volume, _, inertia = convex_body(vertices)
+    sizes = np.abs(vertices).max(axis=0)
     return Solid(
-        types, sizes, positions, quaternions, float(volumes.sum()), moments, radii.max(), hull
+        types=np.array([MESH], np.int32),
+        sizes=sizes[None],
+        positions=np.zeros((1, 3)),
+        quaternions=np.array([[1.0, 0.0, 0.0, 0.0]]),
+        volume_m3=volume,
+        inertia_m2=np.diag(inertia).copy(),
+        radius_m=float(np.linalg.norm(sizes)),
+        hull=hull,
+        vertices=vertices,
     )
+
+
+def principal_hull(points: Array) -> tuple[Array, float, Array]:
+    """Return a convex body's vertices in its principal frame, volume and moments of 1 kg.
+
+    Args:
+        points: whose convex hull it is, (P, 3), m, not all in a plane.
+    """
+    hull, volume, centre, inertia = convex_body(points)
+    moments, axes = _principal(inertia)
+    return (points[hull.vertices] - centre) @ axes, volume, moments
+
+
+def convex_body(points: Array) -> tuple[ConvexHull, float, Array, Array]:
+    """Return a convex hull, its volume, its centre of mass, and its inertia about that for 1 kg."""
+    hull = ConvexHull(points)
+    # tetrahedra from a point inside to the faces
+    inside = points[hull.vertices].mean(axis=0)
+    corners = points[hull.simplices] - inside
+    volumes = np.abs(np.linalg.det(corners)) / 6
+    volume = float(volumes.sum())
+    centre = inside + (volumes / volume) @ corners.sum(axis=1) / 4
+    corners = points[hull.simplices] - centre
+    apex = np.broadcast_to(inside - centre, (len(corners), 1, 3))
+    corners = np.concatenate([corners, apex], axis=1)
+    # second moments of a tetrahedron: V/20 (sum of x x^T over corners + (sum x)(sum x)^T)
+    sums = corners.sum(axis=1)
+    second = np.einsum("f,fij->ij", volumes / 20, np.einsum("fci,fcj->fij", corners, corners))
+    second = (second + np.einsum("f,fi,fj->ij", volumes / 20, sums, sums)) / volume
+    return hull, volume, centre, np.trace(second) * np.eye(3) - second
 
 
 def _mass_properties(types: npt.NDArray[np.int32], sizes: Array, hull: int) -> tuple[Array, Array]:
@@ -182,19 +236,4 @@ def _hull(number: int) -> tuple[Array, float, Array]:
     directions = rng.standard_normal((HULL_POINTS, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     points = directions * rng.uniform(0.015, [0.028, 0.045, 0.028])
-    hull = ConvexHull(points)
-    # tetrahedra from a point inside to the faces
-    inside = points[hull.vertices].mean(axis=0)
-    corners = points[hull.simplices] - inside
-    volumes = np.abs(np.linalg.det(corners)) / 6
-    volume = float(volumes.sum())
-    centre = inside + (volumes / volume) @ corners.sum(axis=1) / 4
-    corners = points[hull.simplices] - centre
-    apex = np.broadcast_to(inside - centre, (len(corners), 1, 3))
-    corners = np.concatenate([corners, apex], axis=1)
-    # second moments of a tetrahedron: V/20 (sum of x x^T over corners + (sum x)(sum x)^T)
-    sums = corners.sum(axis=1)
-    second = np.einsum("f,fij->ij", volumes / 20, np.einsum("fci,fcj->fij", corners, corners))
-    second = (second + np.einsum("f,fi,fj->ij", volumes / 20, sums, sums)) / volume
-    moments, axes = _principal(np.trace(second) * np.eye(3) - second)
-    return (points[hull.vertices] - centre) @ axes, volume, moments
+    return principal_hull(points)

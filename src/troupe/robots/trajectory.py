@@ -48,7 +48,13 @@ def positions_at(waypoints: Array, times_s: Array, now_s: Array) -> Array:
     ahead = np.minimum(behind + 1, last)
     begin, end = times_s[rows, behind], times_s[rows, ahead]
     share = np.clip((now_s - begin) / np.maximum(end - begin, 1e-9), 0.0, 1.0)
-    way = share**3 * (10 - 15 * share + 6 * share**2)
+    way = share_of_way(share)
     start = waypoints[rows, behind]
     reached: Array = start + way[:, None] * (waypoints[rows, ahead] - start)
     return reached
+
+
+def share_of_way(share: Array) -> Array:
+    """Return 10 s^3 - 15 s^4 + 6 s^5, the share of the way after a share of the time, 0 .. 1."""
+    way: Array = share**3 * (10 - 15 * share + 6 * share**2)
+    return way

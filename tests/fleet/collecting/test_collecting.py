@@ -119,6 +119,21 @@ def test_a_stored_episode_runs_again_bit_for_bit(store: str, tmp_path: Path) -> 
         check_film(tmp_path / "film.gif")
 
 
+def test_observations_before_and_after_each_step_are_kept_if_wanted(tmp_path: Path) -> None:
+    experiment = grasp("collect.observations=true", "collect.images=[]", "fleet.instances=2")
+    collect(experiment, str(tmp_path / "store"), 2, spool=tmp_path / "spool")
+    opened = open_store(tmp_path / "store")
+    for id in opened.episode_ids():
+        steps = opened.episode(id).steps
+        seen, after = steps["observation"], steps["next_observation"]
+        np.testing.assert_array_equal(seen[1:], after[:-1])
+        np.testing.assert_array_equal(seen[:, :7], steps["arm.joint_position"])
+        # of a uniform policy, where it was asked
+        decided = steps["action"].any(axis=1)
+        np.testing.assert_allclose(steps["log_prob"], np.where(decided, -4 * np.log(2), 0))
+        assert len(list(replay_episode(read_episode(opened, id)))) == len(seen) + 1
+
+
 def test_a_replay_that_differs_says_where(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = open_store(store)
     id = opened.episode_ids()[0]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, SerializeAsAny
+from pydantic import BeforeValidator, SerializeAsAny, ValidationInfo
 
 from troupe.core import plugins
+from troupe.core.errors import unknown
 from troupe.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class SceneSettings(Settings):
         raise NotImplementedError
 
 
-def _of_type(value: Any) -> Any:
+def _of_type(value: Any, info: ValidationInfo) -> Any:
     """Return the settings of the class that a mapping's type names."""
     if isinstance(value, SceneSettings):
         return value
@@ -42,7 +43,11 @@ def _of_type(value: Any) -> Any:
     if not isinstance(value, dict) or value.get("type") not in valid:
         named = value.get("type") if isinstance(value, dict) else value
         raise ValueError(f"give a mapping with a 'type', not {named!r}; valid: {', '.join(valid)}")
-    return plugins.load("troupe.scenes", value["type"]).model_validate(value)
+    cls: type[SceneSettings] = plugins.load("troupe.scenes", value["type"])
+    for key in value:
+        if key not in cls.model_fields:
+            raise ValueError(str(unknown("key", str(key), cls.model_fields)))
+    return cls.model_validate(value, context=info.context)
 
 
 Scene = Annotated[SerializeAsAny[SceneSettings], BeforeValidator(_of_type)]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+import numpy as np
+from pydantic import BeforeValidator, Field, model_validator
 
 from troupe.core.arrays import ArraySpec
+from troupe.core.settings import UserPath
 from troupe.engines.mujoco_camera_settings import CameraSettings
 from troupe.engines.scenes.base import SceneSettings
-from troupe.robots.solids import HullPool
+from troupe.robots.meshes import Mesh, load_meshes
+from troupe.robots.solids import NUM_HULLS, HullPool
 from troupe.robots.tray import TRAY, Tray, parked_pose
 
 if TYPE_CHECKING:
@@ -30,6 +35,11 @@ CAMERAS = {
 }
 
 
+def _listed(value: Any) -> Any:
+    """Return what is one path or several as several."""
+    return (value,) if isinstance(value, str | Path) else value
+
+
 class TraySettings(SceneSettings):
     """A tray with room for some things, and three cameras: front, shoulder and overhead.
 
@@ -40,12 +50,40 @@ class TraySettings(SceneSettings):
     its middle. Things have ``object_mass``, ``object_inertia``, ``object_weightless`` (1 for what
     floats), and their state is ``object_pose`` and ``object_velocity``.
 
+    Meshes of the user's are convex hulls beside the built-in ones. Their vertices, in their
+    principal frames, are the datapack ``mesh_vertices``, the last one repeated where a mesh has
+    fewer than others.
+
     Attributes:
         objects: how many things there is room for; those that an episode leaves out are parked.
+        meshes: OBJ and STL files, and folders of such, from which tasks may draw things.
+        mesh_scale: metres of what is one in the files.
     """
 
     type: Literal["tray"] = "tray"
     objects: int = Field(6, ge=1, le=20)
+    meshes: Annotated[tuple[UserPath, ...], BeforeValidator(_listed)] = ()
+    mesh_scale: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check_meshes(self) -> TraySettings:
+        try:
+            meshes = self.load_meshes()
+        except ValueError as error:
+            raise ValueError(f"meshes: {error}") from error
+        for mesh in meshes:
+            if mesh.radius_m > REACH_M:
+                fits = self.mesh_scale * REACH_M / mesh.radius_m
+                raise ValueError(
+                    f"meshes: '{mesh.name}' is {mesh.size_text} large and reaches "
+                    f"{mesh.radius_m:.3g} m from its middle, more than {REACH_M:g} m; with "
+                    f"mesh_scale: {fits:.2g} it would fit"
+                )
+        return self
+
+    def load_meshes(self) -> tuple[Mesh, ...]:
+        """Return the user's meshes, in order."""
+        return load_meshes(self.meshes, self.mesh_scale)
 
     def add_to(self, spec: mujoco.MjSpec) -> None:
         """Add the tray, the things' bodies and the cameras to a robot's model."""
@@ -55,6 +93,8 @@ class TraySettings(SceneSettings):
 
         for number, points in enumerate(HullPool.default().vertices):
             spec.add_mesh(name=f"hull{number}", uservert=points.ravel())
+        for number, mesh in enumerate(self.load_meshes(), NUM_HULLS):
+            spec.add_mesh(name=f"hull{number}", uservert=mesh.vertices.ravel())
         world = spec.worldbody
         for name, position, half_size in _walls(TRAY):
             world.add_geom(
@@ -93,6 +133,7 @@ class TraySettings(SceneSettings):
             return Pack(spec, [values], writable=True, is_parameter=True)
 
         return {
+            **_mesh_packs(batch, [mesh.name for mesh in self.load_meshes()]),
             "object_pose": state("qpos", int(first_joint.qposadr[0]), 7),
             "object_velocity": state("qvel", int(first_joint.dofadr[0]), 6),
             "object_mass": parameter("body_mass", bodies, "kg"),
@@ -133,6 +174,24 @@ class TraySettings(SceneSettings):
 
 
 PARTS = 4
+
+
+def _mesh_packs(batch: Batch, names: Sequence[str]) -> dict[str, Pack]:
+    """Return the pack of the user's meshes, as the model has them; none if there are none."""
+    from troupe.engines.mujoco_packs import Pack
+
+    if not names:
+        return {}
+    model = batch.model
+    meshes = [model.mesh(f"hull{NUM_HULLS + number}") for number in range(len(names))]
+    vertices = [
+        model.mesh_vert[mesh.vertadr[0] : mesh.vertadr[0] + mesh.vertnum[0]] for mesh in meshes
+    ]
+    most = max(len(points) for points in vertices)
+    padded = np.array([np.pad(v, ((0, most - len(v)), (0, 0)), "edge") for v in vertices])
+    spec = ArraySpec(padded.shape, "m", names=tuple(names))
+    values = np.broadcast_to(padded.astype(np.float64), (batch.nsim, *padded.shape))
+    return {"mesh_vertices": Pack(spec, [values], writable=False)}
 
 
 def _split(values: Any, things: int) -> Any:

@@ -17,7 +17,7 @@ from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import Simulation, Step
 from troupe.fleet.collecting.configs import config_of
 from troupe.fleet.collecting.images import Images
-from troupe.policies import Policy
+from troupe.policies import Policy, PolicyStep
 
 NOISE = "collect"
 MAKES_UP_S = 2.0
@@ -83,10 +83,15 @@ class Collector:
         shape = (longest, num_instances)
         self._rows: dict[str, npt.NDArray[Any]] = {
             "action": np.zeros((*shape, *action.shape), np.float32),
+            "log_prob": np.zeros(shape, np.float32),
             "reward": np.zeros(shape, np.float32),
             "time_ns": np.zeros(shape, np.int64),
             **{n: np.zeros((*shape, *s.shape), np.float32) for n, s in specs.items()},
         }
+        if experiment.collect.observations:
+            seen = simulation.observation_spec
+            for name in ("observation", "next_observation"):
+                self._rows[name] = np.zeros((*shape, *seen.shape), seen.dtype)
         self._noise = np.zeros((longest, num_instances, policy.noise_size), np.float32)
         self.steps = 0
         self.late_s = self.stepping_s = 0.0
@@ -150,29 +155,34 @@ class Collector:
         """Act where an action counts, and keep what happened."""
         simulation, at = self.simulation, self.simulation.episode_step.copy()
         rows = np.arange(simulation.num_instances)
-        action = self._act(simulation.observe(), self._noise[at, rows])
-        self._rows["action"][at, rows] = action
+        observation = simulation.observe()
+        acted = self._act(observation, self._noise[at, rows])
+        self._rows["action"][at, rows] = acted.action
+        self._rows["log_prob"][at, rows] = acted.log_prob
         self._rows["time_ns"][at, rows] = at * simulation.loop.step_ns
         for name in self._kept:
             self._rows[name][at, rows] = simulation.world.read(name)
-        step = simulation.step(action)
+        keeps_observations = self._experiment.collect.observations
+        if keeps_observations:
+            self._rows["observation"][at, rows] = observation
+        step = simulation.step(acted.action)
         self._rows["reward"][at, rows] = step.reward
+        if keeps_observations:
+            self._rows["next_observation"][at, rows] = step.observation
         return step
 
-    def _act(
-        self, observation: npt.NDArray[Any], noise: npt.NDArray[np.float32]
-    ) -> npt.NDArray[Any]:
-        """Return the policy's actions, and zeros where they do not count."""
+    def _act(self, observation: npt.NDArray[Any], noise: npt.NDArray[np.float32]) -> PolicyStep:
+        """Return what the policy does, and zeros where actions do not count."""
         simulation = self.simulation
         first, counts = simulation.first_instance, simulation.task.decides(simulation.world)
         if counts.all():
-            return self._policy.act(observation, noise, first).action
-        action = np.zeros((simulation.num_instances, *simulation.action_spec.shape), np.float32)
+            return self._policy.act(observation, noise, first)
+        num, shape = simulation.num_instances, simulation.action_spec.shape
+        action, log_prob = np.zeros((num, *shape), np.float32), np.zeros(num, np.float32)
         for i in np.flatnonzero(counts):  # one by one, so that none depends on who else decides
-            action[i] = self._policy.act(
-                observation[i : i + 1], noise[i : i + 1], first + int(i)
-            ).action
-        return action
+            acted = self._policy.act(observation[i : i + 1], noise[i : i + 1], first + int(i))
+            action[i], log_prob[i] = acted.action[0], acted.log_prob[0]
+        return PolicyStep(action, log_prob)
 
     def _records(self, ended: Ids, step: Step) -> list[EpisodeRecord]:
         """Return the episodes that have ended in instances."""

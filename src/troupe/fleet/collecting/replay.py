@@ -92,8 +92,10 @@ def replay_episode(episode: StoredEpisode, view: View | None = None) -> Iterator
         for step, action in enumerate(record.steps["action"]):
             yield Moment(step, _image(simulation, view))
             _check_packs(simulation, record, step)
-            reward = simulation.step(action[None]).reward[0]
-            _check(record, "reward", step, np.float32(reward))
+            after = simulation.step(action[None])
+            _check(record, "reward", step, np.float32(after.reward[0]))
+            if "next_observation" in record.steps:
+                _check(record, "next_observation", step, after.observation[0])
         yield Moment(len(record.steps["action"]), _image(simulation, view))
     finally:
         simulation.close()

@@ -11,9 +11,9 @@ from troupe.core import World
 from troupe.core.arrays import Array, Ids
 from troupe.core.seeding import Generator
 from troupe.robots.tray import TRAY
-from troupe.tasks.grasp.objects import thing
+from troupe.tasks.grasp.objects import Thing
 from troupe.tasks.grasp.placing import place
-from troupe.tasks.grasp.things import Drawn, ThingPacks
+from troupe.tasks.grasp.things import Drawn, ThingPacks, scene_meshes
 
 if TYPE_CHECKING:
     from troupe.tasks.grasp.settings import TrayTaskSettings
@@ -27,16 +27,27 @@ class Contents:
 
     Attributes:
         places: how many things there is room for.
+        shown: what may be drawn.
     """
 
-    def __init__(self, settings: TrayTaskSettings, engine: str, world: World) -> None:
+    def __init__(
+        self, settings: TrayTaskSettings, engine: str, world: World, opens_m: float
+    ) -> None:
         """Add the arrays to a world.
 
+        Args:
+            settings: what may lie in a tray.
+            engine: that simulates it.
+            world: of the engine.
+            opens_m: how far the gripper opens.
+
         Raises:
-            UserError: if the engine's scene has no things.
+            UserError: if the engine's scene has no things, or the gripper cannot take one in.
         """
         self._settings, self._packs = settings, ThingPacks(engine, world)
-        self._numbers = settings.numbers()
+        meshes = scene_meshes(engine, world, opens_m) if "meshes" in settings.splits() else ()
+        self.shown: tuple[Thing, ...] = settings.things(meshes)
+        self._kinds = {thing.number: thing.kind for thing in self.shown}
         self.places = self._packs.places
         shape = (world.num_instances, self.places)
         world.arrays |= {
@@ -75,7 +86,7 @@ class Contents:
         here = numbers >= 0
         return {
             "objects": numbers[here].tolist(),
-            "kinds": ",".join(thing(int(n)).kind for n in numbers[here]),
+            "kinds": ",".join(self._kinds[int(n)] for n in numbers[here]),
             "mass_kg": arrays["tray_mass"][instance][here].tolist(),
             "friction": arrays["tray_friction"][instance][here].tolist(),
         }
@@ -84,8 +95,8 @@ class Contents:
         """Draw what is in a tray."""
         settings = self._settings
         number = int(rng.integers(settings.count[0], settings.count[1], endpoint=True))
-        chosen = rng.choice(len(self._numbers), number)
-        things = [thing(self._numbers[i]) for i in chosen]
+        chosen = rng.choice(len(self.shown), number)
+        things = [self.shown[i] for i in chosen]
         poses = place([thing.solid for thing in things], TRAY, rng)
         least, most = np.log(settings.mass_scale)
         scale = np.exp(rng.uniform(least, most, number))

@@ -12,7 +12,18 @@ import numpy as np
 from troupe.core import Streams
 from troupe.core.arrays import Array
 from troupe.core.seeding import Generator
-from troupe.robots.solids import BOX, CAPSULE, CYLINDER, MESH, SPHERE, HullPool, Solid, joined
+from troupe.robots.solids import (
+    BOX,
+    CAPSULE,
+    CYLINDER,
+    MESH,
+    NUM_HULLS,
+    SPHERE,
+    HullPool,
+    Solid,
+    joined,
+    of_hull,
+)
 
 NUM_OBJECTS = 1000
 NUM_TRAIN = 900
@@ -21,7 +32,7 @@ NUM_TRAIN = 900
 DENSITY_KG_M3 = (200.0, 700.0)
 CATALOG_SEED = 1
 
-Split = Literal["train", "test", "all"]
+Split = Literal["train", "test", "all", "meshes"]
 Kind = Literal["box", "cylinder", "capsule", "sphere", "mug", "wrench", "hull"]
 
 
@@ -31,25 +42,26 @@ class Thing:
 
     Attributes:
         number: in the catalog.
-        kind: of shape.
+        kind: of shape, or the name of a mesh of the user's.
         solid: shape, and how its mass is spread.
         mass_kg: as drawn; an episode may scale it.
         rgba: colour.
     """
 
     number: int
-    kind: Kind
+    kind: str
     solid: Solid
     mass_kg: float
     rgba: Array
 
 
 def numbers_of(split: Split) -> range:
-    """Return the numbers of the objects of a part of the catalog."""
+    """Return the numbers of the objects of a part of the catalog; meshes follow after it."""
     return {
         "train": range(NUM_TRAIN),
         "test": range(NUM_TRAIN, NUM_OBJECTS),
         "all": range(NUM_OBJECTS),
+        "meshes": range(0),
     }[split]
 
 
@@ -66,6 +78,21 @@ def thing(number: int) -> Thing:
     mass_kg = float(rng.uniform(*DENSITY_KG_M3)) * solid.volume_m3
     rgba = np.array([*rng.uniform(0.15, 0.95, 3), 1.0])
     return Thing(number, kind, solid, mass_kg, rgba)
+
+
+def mesh_thing(index: int, name: str, vertices: Array) -> Thing:
+    """Return a mesh of the user's as a thing, whose number follows those of the catalog.
+
+    Args:
+        index: of the mesh, from 0.
+        name: of the mesh, which is the thing's kind.
+        vertices: in its principal frame, (V, 3), m.
+    """
+    rng = Streams(CATALOG_SEED).generator("mesh", index)
+    solid = of_hull(vertices, NUM_HULLS + index)
+    mass_kg = float(rng.uniform(*DENSITY_KG_M3)) * solid.volume_m3
+    rgba = np.array([*rng.uniform(0.15, 0.95, 3), 1.0])
+    return Thing(NUM_OBJECTS + index, name, solid, mass_kg, rgba)
 
 
 def _box(rng: Generator) -> Solid:

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from troupe.core.arrays import Array
 from troupe.core.seeding import Generator
-from troupe.robots.solids import BOX, CAPSULE, CYLINDER, MESH, HullPool, Solid
+from troupe.robots.solids import BOX, CAPSULE, CYLINDER, MESH, Solid
 from troupe.robots.tray import Tray
 
 CLEARANCE_M = 0.001
@@ -53,16 +53,19 @@ def height_range(solid: Solid, turn: Rotation) -> tuple[float, float]:
     parts = Rotation.from_quat(solid.quaternions, scalar_first=True).inv().apply(up)
     lows, highs = [], []
     for kind, size, direction in zip(solid.types.tolist(), solid.sizes, parts, strict=True):
-        low, high = _extent(kind, size, direction, solid.hull)
+        low, high = _extent(kind, size, direction, solid.vertices)
         lows.append(low)
         highs.append(high)
     return float((middles + lows).min()), float((middles + highs).max())
 
 
-def _extent(kind: int, size: Array, direction: Array, hull: int) -> tuple[float, float]:
+def _extent(
+    kind: int, size: Array, direction: Array, vertices: Array | None
+) -> tuple[float, float]:
     """Return how far a part reaches along a unit vector of its own frame, both ways, m."""
     if kind == MESH:
-        along = HullPool.default().vertices[hull] @ direction
+        assert vertices is not None
+        along = vertices @ direction
         return float(along.min()), float(along.max())
     if kind == BOX:
         far = float(np.abs(direction) @ size)

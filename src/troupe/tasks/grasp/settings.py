@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from troupe.core.settings import Duration, nanoseconds
 from troupe.robots import Robot
 from troupe.tasks.base import TaskSettings
 from troupe.tasks.grasp.approach import OneAttempt
-from troupe.tasks.grasp.objects import MAKERS, Kind, Split, numbers_of, thing
+from troupe.tasks.grasp.objects import MAKERS, Kind, Split, Thing, numbers_of, thing
 from troupe.tasks.grasp.task import GraspTask
 from troupe.tasks.robot import robot_of
 
@@ -30,8 +30,8 @@ class TrayTaskSettings(TaskSettings):
     Attributes:
         engine: which engine simulates the robot; default: the only one.
         objects: which part of the catalog of 1000 is shown: ``train`` (0 to 899), ``test`` or
-            ``all``.
-        kinds: of shape; default: all.
+            ``all``; ``meshes`` are those of the scene, and a list joins several.
+        kinds: of shape, of what is of the catalog; default: all.
         count: least and greatest number of things in the tray.
         mass_scale: range of a factor on each thing's mass, drawn log-uniformly.
         friction: range of the things' coefficient of friction.
@@ -45,7 +45,7 @@ class TrayTaskSettings(TaskSettings):
     """Names of settings whose first value is the least and whose second is the greatest."""
 
     engine: str | None = None
-    objects: Split = "train"
+    objects: Split | Annotated[tuple[Split, ...], Field(min_length=1)] = "train"
     kinds: tuple[Kind, ...] = tuple(MAKERS)
     count: tuple[Count, Count] = (4, 6)
     mass_scale: tuple[Positive, Positive] = (0.7, 1.4)
@@ -66,9 +66,20 @@ class TrayTaskSettings(TaskSettings):
             raise ValueError(f"kinds: name at least one; valid: {', '.join(MAKERS)}")
         return self
 
-    def numbers(self) -> tuple[int, ...]:
-        """Return the numbers of the things that are shown, in the catalog."""
-        return tuple(n for n in numbers_of(self.objects) if thing(n).kind in self.kinds)
+    def splits(self) -> tuple[Split, ...]:
+        """Return the parts of the catalog that are shown."""
+        return (self.objects,) if isinstance(self.objects, str) else self.objects
+
+    def things(self, meshes: Sequence[Thing]) -> tuple[Thing, ...]:
+        """Return what is shown.
+
+        Args:
+            meshes: those of the scene.
+        """
+        numbers = [n for split in self.splits() for n in numbers_of(split)]
+        catalog = (thing(n) for n in dict.fromkeys(numbers))
+        own = meshes if "meshes" in self.splits() else ()
+        return (*(t for t in catalog if t.kind in self.kinds), *own)
 
     def hand_over_tray(self, robots: Mapping[str, Robot], world: World) -> tuple[str, Robot]:
         """Return the engine that simulates a robot with a hand and a tray, and the robot.

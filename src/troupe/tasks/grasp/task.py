@@ -48,10 +48,10 @@ class GraspTask(Task):
         self._step_s = step_ns / NANOSECONDS["s"]
         self._settled = -(-settings.settle // step_ns)
         self._interval = max(1, round(approach.interval_s / self._step_s))
-        self._contents = contents = Contents(settings, engine, world)
+        self._hand = Hand(engine, robot, world)
+        self._contents = contents = Contents(settings, engine, world, 2 * self._hand.open_m)
         hold_s = settings.hold / NANOSECONDS["s"]
         self._held = Held(world, contents.places, settings.lifted_m, hold_s)
-        self._hand = Hand(engine, robot, world)
         n, k, dof = world.num_instances, contents.places, len(robot.joints)
         world.arrays |= {
             "grasp_step": np.zeros(n, np.int64),

@@ -9,12 +9,17 @@ import numpy as np
 
 from troupe.core import World
 from troupe.core.arrays import Array, Ids
+from troupe.core.errors import UserError
+from troupe.robots.meshes import Mesh
 from troupe.robots.solids import MESH, SPHERE
 from troupe.robots.tray import parked_pose
-from troupe.tasks.grasp.objects import Thing
+from troupe.tasks.grasp.objects import Thing, mesh_thing
 
 ABSENT_M = 1e-4
 """Radius of the sphere that stands for a part which a thing does not have."""
+
+FINGER_ROOM_M = 0.004
+"""That an open hand needs beside a thing."""
 
 ROLLING = (0.01, 0.0005)
 """Torsional and rolling friction, m."""
@@ -35,6 +40,31 @@ class Drawn:
     poses: Array
     mass_kg: Array
     friction: Array
+
+
+def scene_meshes(engine: str, world: World, opens_m: float) -> tuple[Thing, ...]:
+    """Return the meshes of an engine's scene as things.
+
+    Args:
+        engine: its name.
+        world: with the datapack of the meshes.
+        opens_m: how far the gripper opens.
+
+    Raises:
+        UserError: if the scene has none, or the gripper cannot take one in.
+    """
+    where, pack = f"engines.{engine}.scene.meshes", f"{engine}.mesh_vertices"
+    if pack not in world.outputs:
+        raise UserError(f"task.objects: 'meshes' wants some in the scene; set {where}.")
+    names, meshes = world.output(pack).names, np.array(world.read(pack)[0])
+    for mesh in (Mesh(*one) for one in zip(names, meshes, strict=True)):
+        if mesh.width_m > opens_m - FINGER_ROOM_M:
+            raise UserError(
+                f"{where}: '{mesh.name}' is {mesh.size_text} large and {mesh.width_m:.3g} m wide "
+                f"where it is narrowest; the gripper opens {opens_m:g} m, of which it needs "
+                f"{FINGER_ROOM_M:g}. See mesh_scale."
+            )
+    return tuple(mesh_thing(i, *one) for i, one in enumerate(zip(names, meshes, strict=True)))
 
 
 class ThingPacks:

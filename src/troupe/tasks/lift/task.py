@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from troupe.core import World
 from troupe.core.arrays import Array, ArraySpec, Ids
+from troupe.core.errors import UserError
 from troupe.core.seeding import Generator
 from troupe.core.time import NANOSECONDS
 from troupe.robots import Robot
@@ -74,14 +75,21 @@ class LiftTask(Task):
         """Add the task's arrays to a world.
 
         Raises:
-            UserError: if the world lacks a datapack of the robot's or the scene's.
+            UserError: if the world lacks a datapack of the robot's or the scene's, a thing may lie
+                as high as it is to be lifted, or the tool does not get everywhere.
         """
         self._settings = settings
         self._step_s = step_ns / NANOSECONDS["s"]
-        self._contents = contents = Contents(settings, engine, world)
+        self._hand = Hand(engine, robot, world, "tool_velocity")
+        self._contents = contents = Contents(settings, engine, world, 2 * self._hand.open_m)
+        lies_m = max(thing.solid.radius_m for thing in contents.shown)
+        if lies_m >= settings.lifted_m:
+            raise UserError(
+                f"task.lifted_m: {settings.lifted_m:g} must be above {lies_m:.3f}, where the "
+                "middle of a thing may lie."
+            )
         hold_s = settings.hold / NANOSECONDS["s"]
         self._held = Held(world, contents.places, settings.lifted_m, hold_s)
-        self._hand = Hand(engine, robot, world, "tool_velocity")
         heights = TRAY.floor_m + np.array(settings.height_m)
         low, high = np.array([settings.x_m, settings.y_m, heights, settings.yaw_rad]).T
         greatest = np.array([settings.speed_m_s] * 3 + [settings.turn_rad_s])
