@@ -14,6 +14,7 @@ from troupe.experiments.load import load_experiment, trainable_names
 
 SHORT = ["task.episode=100ms"]
 SEEDS = [5, 6, 7]
+IIWA = ["iiwa-reach", "iiwa-lift", "iiwa-grasp", "iiwa-grasp-closed-loop"]
 
 
 def make(id: str = "troupe/ScaraReach-v0", **kwargs: Any) -> gymnasium.Env[Any, Any]:
@@ -32,7 +33,10 @@ def test_the_bundled_experiments_with_a_task_are_registered() -> None:
     assert {f"troupe/{name}-v0" for name in named} <= ids <= set(gymnasium.registry)
 
 
-@pytest.mark.parametrize("name", ["scara-reach", "mara-reach", "scara-point", "mara-point"])
+@pytest.mark.parametrize(
+    "name",
+    ["scara-reach", "mara-reach", "scara-point", "mara-point", *IIWA],
+)
 def test_gymnasiums_checker_passes_without_warnings(name: str) -> None:
     env = gymnasium.make(f"troupe.envs:{troupe.envs.environment_id(name)}")
     with warnings.catch_warnings():

@@ -76,7 +76,7 @@ def test_nothing_is_shared_between_descriptions() -> None:
         ("task.episode=1ms", "task.episode must be at least one loop.step"),
         (
             "task.type=push",
-            "task.type: unknown task 'push'. Valid: grasp, gymnasium, point, reach, s",
+            "task.type: unknown task 'push'. Valid: grasp, grasp-closed-loop, gymnasium, ",
         ),
         ("task.action=torque", "task.action: Input should be 'position' or 'velocity', not 'tor"),
         ("fleet.workers=-1", "fleet.workers: Input should be greater than or equal to 0, not -1"),

@@ -10,6 +10,8 @@ SHORT = {
     "scara-point": ["task.episode=140ms"],
     "mara-reach": ["task.episode=200ms", "task.orientation=true"],
     "mara-point": ["task.episode=200ms", "task.orientation=true", "task.target=random"],
+    "iiwa-grasp-closed-loop": ["task.settle=96ms", "task.interval=144ms"],
+    "iiwa-lift": ["task.episode=960ms"],
 }
 # whose brains cannot snapshot; their own tests stand beside their names
 OF_SEVERAL_ENGINES = ("reflex-gains", "exoskeleton-assist")

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from troupe.robots.solids import MESH, HullPool, Solid
+from troupe.robots.solids import BOX, MESH, SPHERE, HullPool, Solid, joined
 from troupe.tasks.grasp.objects import MAKERS, NUM_TRAIN, numbers_of, thing
 
 NAMES = {2: "sphere", 3: "capsule", 5: "cylinder", 6: "box", 7: "mesh"}
@@ -43,6 +43,14 @@ def test_mass_and_inertia_are_mujocos_and_the_frame_is_principal(number: int) ->
     axes = turn.reshape(3, 3)
     inertia = axes @ np.diag(body.inertia) @ axes.T
     np.testing.assert_allclose(inertia, np.diag(solid.inertia_m2 * body.mass), atol=1e-9)
+
+
+def test_half_sizes_of_a_box_are_its_own_and_of_a_sphere_those_of_a_box_as_hard_to_turn() -> None:
+    box = joined([(BOX, (0.02, 0.03, 0.01), None, None)])
+    np.testing.assert_allclose(box.half_size_m, [0.01, 0.02, 0.03])
+    # 2/5 r^2 = 2/3 a^2
+    ball = joined([(SPHERE, (0.02, 0, 0), None, None)])
+    np.testing.assert_allclose(ball.half_size_m, [0.02 * np.sqrt(0.6)] * 3)
 
 
 def test_a_number_is_always_the_same_thing() -> None:

@@ -134,6 +134,14 @@ def test_given_targets_are_used() -> None:
     assert all(t in positions for t in bench.world.arrays["target_position"].tolist())
 
 
+def test_random_targets_stay_in_a_box() -> None:
+    low, high = [-0.5, -0.2, 0.25], [-0.4, 0.2, 0.4]
+    bench = Bench("mara", ReachSettings, box_m=[low, high])
+    targets = bench.world.arrays["target_position"]
+    assert ((targets >= low) & (targets <= high)).all()
+    assert (np.ptp(targets, axis=0) > 0.01).all()
+
+
 @pytest.mark.parametrize(
     ("robot", "target", "position"),
     [
@@ -180,6 +188,8 @@ def test_mara_point_does_not_end_and_punishes_collisions() -> None:
     [
         ("scara", PointSettings, {"target": "P"}, "task.target: unknown target 'P'. Valid: H, O, "),
         ("scara", ReachSettings, {"target": [[2, 0, 0.4]]}, "task.target.0: (2, 0, 0.4) m is out"),
+        ("mara", ReachSettings, {"box_m": [[0, 0, 0.3], [2, 0, 0.3]]}, "task.box_m: (2, 0, 0.3) m"),
+        ("mara", ReachSettings, {"box_m": [[0, 1, 0], [0, 0, 0]]}, "task: box_m: y of the first"),
         ("scara", ReachSettings, {"engine": "leg"}, "task.engine: unknown engine with a robot"),
         ("scara", ReachSettings, {"threshold_m": -1}, "task.threshold_m: Input should be greater"),
         ("scara", ReachSettings, {"acton": "velocity"}, "task: unknown key 'acton'. Did you mean"),

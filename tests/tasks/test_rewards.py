@@ -24,6 +24,17 @@ def test_precise_rewards_nearness_at_every_scale() -> None:
     np.testing.assert_allclose(found, [0.0, -0.51, -0.99])
 
 
+def test_nearness_falls_from_one_to_zero() -> None:
+    # tanh(1) = 0.7615942
+    found = rewards.near(np.array([0.0, 0.1, 10.0]), 0.1)
+    np.testing.assert_allclose(found, [1.0, 0.2384058, 0.0], atol=1e-7)
+
+
+def test_progress_is_the_share_of_the_way_from_start_to_goal() -> None:
+    found = rewards.progress(np.array([0.01, 0.02, 0.06, 0.3]), np.full(4, 0.02), 0.1)
+    np.testing.assert_allclose(found, [0.0, 0.0, 0.5, 1.0])
+
+
 def test_scara_reward_is_the_published_one() -> None:
     # e = d / sqrt(3): 1 - e below 5 mm, -e from there on
     distance = np.array([0.001, 0.005, 0.3]) * np.sqrt(3)

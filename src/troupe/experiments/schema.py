@@ -147,13 +147,14 @@ class CollectSettings(Settings):
             ``decides``; policies are learned from them.
         images: datapacks of cameras, ``engine.camera.rgb``, that are kept.
         image_steps: ``ends``: where the first action that counts is chosen, and at the end of the
-            episode; ``all``: at every step too.
+            episode; ``decisions``: where any action that counts is chosen, too; ``all``: at every
+            step too.
     """
 
     record: tuple[str, ...] = ()
     observations: bool = False
     images: tuple[str, ...] = ()
-    image_steps: Literal["ends", "all"] = "ends"
+    image_steps: Literal["ends", "decisions", "all"] = "ends"
 
 
 class Experiment(Settings):

@@ -52,6 +52,15 @@ class Solid:
     vertices: Array | None = None
 
     @property
+    def half_size_m(self) -> Array:
+        """Half lengths, (3,), m, of the box along the main axes that is as hard to turn.
+
+        a_i^2 = 3/2 (I_1 + I_2 + I_3 - 2 I_i) (docs/derivations.md, "Lifting").
+        """
+        half_size: Array = np.sqrt(1.5 * (self.inertia_m2.sum() - 2 * self.inertia_m2))
+        return half_size
+
+    @property
     def part_radii_m(self) -> Array:
         """Radii of the spheres about the parts' own origins that hold them, (G,)."""
         return _radii(self.types, self.sizes)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from troupe.core import World
 from troupe.core.arrays import Array
@@ -17,7 +18,15 @@ from troupe.tasks.arm_goals import ArmGoals
 from troupe.tasks.base import TaskSettings
 from troupe.tasks.control import ActionMode
 from troupe.tasks.robot import robot_of
-from troupe.tasks.targets import GivenTargets, ReachableTargets, Targets, check_reachable
+from troupe.tasks.targets import (
+    BoxTargets,
+    GivenTargets,
+    ReachableTargets,
+    Targets,
+    check_reachable,
+)
+
+Position = tuple[float, float, float]
 
 
 class ReachSettings(TaskSettings):
@@ -26,6 +35,8 @@ class ReachSettings(TaskSettings):
     Attributes:
         engine: which engine simulates the robot; default: the only one.
         target: ``random``, or positions (x, y, z) in the base frame, metres, to draw from.
+        box_m: corners, least and greatest (x, y, z), between which random targets are drawn;
+            default: all over the workspace.
         action: what an action means, each joint's share -1 .. 1: of the range of ``position``, or
             of the ``velocity`` limit.
         orientation: whether the tool's orientation counts too.
@@ -45,7 +56,8 @@ class ReachSettings(TaskSettings):
 
     type: Literal["reach"] = "reach"
     engine: str | None = None
-    target: Literal["random"] | tuple[tuple[float, float, float], ...] = "random"
+    target: Literal["random"] | tuple[Position, ...] = "random"
+    box_m: tuple[Position, Position] | None = None
     action: ActionMode = "velocity"
     orientation: bool = False
     joint_margin_rad: float = Field(0.1, ge=0)
@@ -58,6 +70,19 @@ class ReachSettings(TaskSettings):
     threshold_m: float = Field(0.005, gt=0)
     threshold_rad: float = Field(0.1, gt=0)
     ends_when_reached: bool = False
+
+    @model_validator(mode="after")
+    def _check_box(self) -> ReachSettings:
+        if self.box_m is None:
+            return self
+        if self.target != "random":
+            raise ValueError("box_m: it is for random targets, but target gives positions")
+        if self.orientation:
+            raise ValueError("box_m: its targets have no orientation; set orientation to false")
+        for axis, low, high in zip("xyz", *self.box_m, strict=True):
+            if low > high:
+                raise ValueError(f"box_m: {axis} of the first corner, {low:g}, is above {high:g}")
+        return self
 
     def build(self, robots: Mapping[str, Robot], world: World, step_ns: int) -> ReachTask:
         """Return the task on a world with a robot."""
@@ -99,6 +124,11 @@ class ReachSettings(TaskSettings):
         return reward
 
     def _targets(self, robot: Robot) -> Targets:
+        if self.box_m is not None:
+            for corner in product(*zip(*self.box_m, strict=True)):
+                check_reachable(robot, np.array(corner), "task.box_m")
+            low, high = np.array(self.box_m)
+            return BoxTargets(low, high, np.array(robot.joints[0].offset), robot.max_reach())
         if self.target == "random":
             return self._reachable(robot)
         positions = np.array(self.target)

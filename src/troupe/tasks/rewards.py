@@ -1,4 +1,4 @@
-"""Rewards of reaching, as functions of errors."""
+"""Rewards of reaching and lifting, as functions of errors."""
 
 from __future__ import annotations
 
@@ -38,6 +38,23 @@ def precise(error: Array, scale: float) -> Array:
     """
     reward: Array = -error + scale / (error + scale) - 1.0
     return reward
+
+
+def near(distance_m: Array, scale_m: float) -> Array:
+    """Reward nearness between 0 and 1: 1 - tanh(distance / scale), (N,).
+
+    Args:
+        distance_m: (N,), m.
+        scale_m: at this distance it is 0.24.
+    """
+    reward: Array = 1.0 - np.tanh(distance_m / scale_m)
+    return reward
+
+
+def progress(value: Array, start: Array, goal: float) -> Array:
+    """Return how far values have come from a start to a greater goal, as shares 0 to 1, (N,)."""
+    share: Array = np.clip((value - start) / (goal - start), 0.0, 1.0)
+    return share
 
 
 def limit_excess(joint_position: Array, limits: Array) -> Array:

@@ -75,6 +75,22 @@ def test_episodes_are_whole_with_draws_actions_figures_and_images(store: str) ->
         assert len(record.draws["objects"]) == 1
 
 
+def test_every_look_of_a_closed_loop_is_kept_and_it_runs_again_bit_for_bit(tmp_path: Path) -> None:
+    small = [text.replace("overhead", "shoulder") for text in QUICK]
+    experiment = load_experiment("iiwa-grasp-closed-loop", [*small, "fleet.instances=2"])
+    place = str(tmp_path / "store")
+    collect(experiment, place, 2, spool=tmp_path / "spool")
+    opened = open_store(place)
+    for id in opened.episode_ids():
+        record = opened.episode(id)
+        decided = np.flatnonzero(record.steps["action"].any(axis=1))
+        assert len(decided) == record.about["actions"] == 6
+        length = record.about["length"]
+        assert record.frames["shoulder.rgb"].tolist() == [*decided, length]
+        assert record.images["shoulder.rgb"].shape == (7, 12, 16, 3)
+        assert len(list(replay_episode(read_episode(opened, id)))) == length + 1
+
+
 def test_an_episode_is_the_same_whoever_collects_it(store: str, tmp_path: Path) -> None:
     # other instances beside it, and another process of the same range
     other = str(tmp_path / "other")

@@ -50,14 +50,14 @@ def test_only_meshes_lie_in_the_tray_and_come_to_rest_there() -> None:
             assert contact.dist > -1e-6 or not any(name.startswith("object") for name in names)
     while not task.decides(world).any():
         simulation.step(np.zeros((4, 4)))
-    here = world.arrays["grasp_object"] >= 0
+    here = world.arrays["tray_object"] >= 0
     height = world.read("arm.object_pose")[..., 2][here]
     assert ((height > 0.015) & (height < 0.15)).all()
 
 
 def test_their_mass_properties_are_mujocos_own() -> None:
     simulation = simulate(1)
-    thing = simulation.task._shown[1]
+    thing = simulation.task._contents.shown[1]
     vertices = " ".join(str(v) for v in thing.solid.vertices.ravel())
     model = mujoco.MjModel.from_xml_string(
         f'<mujoco><asset><mesh name="m" vertex="{vertices}"/></asset><worldbody><body>'
@@ -70,7 +70,7 @@ def test_their_mass_properties_are_mujocos_own() -> None:
 
 def test_meshes_may_lie_beside_things_of_the_catalog() -> None:
     simulation = simulate(6, objects="[test, meshes]", more=["task.kinds=[box]"])
-    numbers = [task_thing.number for task_thing in simulation.task._shown]
+    numbers = [task_thing.number for task_thing in simulation.task._contents.shown]
     assert min(numbers) >= NUM_TRAIN
     assert numbers[-3:] == [NUM_OBJECTS, NUM_OBJECTS + 1, NUM_OBJECTS + 2]
     kinds = ",".join(simulation.task.draws(simulation.world, i)["kinds"] for i in range(6))

@@ -39,7 +39,7 @@ def test_things_have_settled_in_the_tray_when_the_first_action_counts(
     world, task = simulation.world, simulation.task
     while not task.decides(world).any():
         simulation.step(np.zeros((64, 4)))
-    here = world.arrays["grasp_object"] >= 0
+    here = world.arrays["tray_object"] >= 0
     speed = np.linalg.norm(world.read("arm.object_velocity")[..., :3], axis=2)[here]
     assert np.quantile(speed, 0.95) < 0.02
     position = world.read("arm.object_pose")[..., :3][here]

@@ -56,7 +56,7 @@ def test_most_attempts_that_aim_at_a_thing_lift_it_and_hold_it() -> None:
     found = attempt(simulation, aimed)
     assert found["success"].mean() > 0.7
     lifted = found["success"] == 1
-    number = simulation.world.arrays["grasp_object"][lifted, 0]
+    number = simulation.world.arrays["tray_object"][lifted, 0]
     np.testing.assert_array_equal(found["object"][lifted], number)
     np.testing.assert_array_equal(found["return"], found["success"])
     assert (found["object"][~lifted] == -1).all()

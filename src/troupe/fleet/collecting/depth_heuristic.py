@@ -40,9 +40,15 @@ class DepthHeuristic:
             UserError: if the experiment is no grasping whose observation is that image.
         """
         settings = experiment.task
-        if not isinstance(settings, GraspSettings) or settings.image != IMAGE:
+        if not isinstance(settings, GraspSettings):
+            kind = "none" if settings is None else f"`{settings.type}`"
             raise UserError(
-                f"--policy heuristic: it is for a task `grasp` whose `image` is {IMAGE}: add "
+                "--policy heuristic: it chooses whole attempts, for a task of type `grasp`; that "
+                f"of '{experiment.name}' is {kind}."
+            )
+        if settings.image != IMAGE:
+            raise UserError(
+                f"--policy heuristic: it looks at {IMAGE}, which the task does not observe: add "
                 f"--set task.image={IMAGE}."
             )
         self._view = GraspView.of(experiment)

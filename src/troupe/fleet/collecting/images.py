@@ -26,7 +26,7 @@ class Images:
         Raises:
             UserError: if the engines lack one.
         """
-        self._simulation, self._takes_all = simulation, settings.image_steps == "all"
+        self._simulation, self._steps = simulation, settings.image_steps
         self._cameras: dict[tuple[str, str], list[str]] = defaultdict(list)
         for name in settings.images:
             simulation.world.output(name)
@@ -46,15 +46,17 @@ class Images:
             self._taken[i] = []
 
     def look(self) -> None:
-        """Take images where the first action that counts is about to be chosen, or everywhere."""
+        """Take images where an action that counts is about to be chosen, or everywhere."""
         if not self._cameras:
             return
         simulation = self._simulation
-        if self._takes_all:
+        if self._steps == "all":
             self._take(np.arange(simulation.num_instances))
             return
-        decides = simulation.task.decides(simulation.world)
-        self._take(np.array([i for i in np.flatnonzero(decides) if not self._taken[i]], np.int64))
+        deciding = np.flatnonzero(simulation.task.decides(simulation.world))
+        if self._steps == "ends":
+            deciding = np.array([i for i in deciding if not self._taken[i]], np.int64)
+        self._take(deciding)
 
     def end(self, ids: Ids) -> None:
         """Take images of instances whose episodes have ended."""

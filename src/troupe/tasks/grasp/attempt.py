@@ -19,6 +19,9 @@ CLOSES, CLOSED, UP = 2, 3, 4
 TOUCHES_DOWN_S = 0.3
 """The least time for the last way down and the way up."""
 
+NEVER_S = 1e6
+"""When an arm reaches waypoints to which it does not go."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -27,11 +30,13 @@ class Plan:
     Attributes:
         waypoints: joint angles, (N, 6, dof), rad.
         times_s: when each is reached, after the attempt begins, (N, 6).
+        closes_s: after which the fingers close, (N,).
         is_reachable: whether the arm gets there, (N,).
     """
 
     waypoints: Array
     times_s: Array
+    closes_s: Array
     is_reachable: npt.NDArray[np.bool_]
 
 
@@ -44,6 +49,8 @@ def plan(
     up_m: float,
     close_s: float,
     hold_s: float,
+    reach_s: float = 0.0,
+    down_s: float = TOUCHES_DOWN_S,
 ) -> Plan:
     """Return how arms go about grasps.
 
@@ -55,6 +62,8 @@ def plan(
         up_m: height to which it lifts.
         close_s: for the fingers to close.
         hold_s: for which it holds still in the end.
+        reach_s: the least time for the way to above the place.
+        down_s: the least time from there down.
     """
     frames = np.repeat(grasp[:, None], 3, axis=1)
     frames[:, 0, 2, 3] += above_m
@@ -64,11 +73,11 @@ def plan(
     angles = angles.reshape(len(grasp), 3, -1)
     above, down, up = angles[:, 0], angles[:, 1], angles[:, 2]
     waypoints = np.stack([start, above, down, down, up, up], axis=1)
-    least_s = np.array([0.0, TOUCHES_DOWN_S, close_s, TOUCHES_DOWN_S, hold_s])
+    least_s = np.array([reach_s, down_s, close_s, TOUCHES_DOWN_S, hold_s])
     spent_s = durations_s(waypoints, robot.velocity_limits, least_s)
     times_s = np.concatenate([np.zeros((len(grasp), 1)), spent_s.cumsum(axis=1)], axis=1)
     is_reachable: npt.NDArray[np.bool_] = np.all(reached.reshape(-1, 3), axis=1)
-    return Plan(waypoints, times_s, is_reachable)
+    return Plan(waypoints, times_s, times_s[:, CLOSES].copy(), is_reachable)
 
 
 def pointing_down(position: Array, yaw_rad: Array) -> Array:

@@ -80,10 +80,10 @@ class ThingPacks:
         self.places = world.output(f"{engine}.object_pose").shape[0]
         self.parts = world.input(f"{engine}.object_types").shape[1]
 
-    def positions(self, world: World) -> Array:
-        """Return the middles of all things, (N, K, 3), m."""
+    def poses(self, world: World) -> Array:
+        """Return positions, m, and quaternions with w first, of all things, (N, K, 7)."""
         poses: Array = world.read(f"{self._engine}.object_pose")
-        return poses[..., :3]
+        return poses
 
     def write(self, world: World, drawn: Sequence[Drawn], instances: Ids) -> None:
         """Put things into the trays of instances; those left out float beside it."""
