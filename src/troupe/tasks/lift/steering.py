@@ -10,13 +10,10 @@ import numpy.typing as npt
 from troupe.core.arrays import Array
 from troupe.core.errors import UserError
 from troupe.robots import Robot
-from troupe.robots.kinematics import solve_pose
+from troupe.robots.kinematics import differential_step, solve_pose
 from troupe.robots.tray import TRAY
-from troupe.tasks.control import clip, rate_limited
+from troupe.tasks.control import clip
 from troupe.tasks.grasp.attempt import pointing_down
-
-ITERATIONS = 2
-"""Of inverse kinematics a step: what is left of the way is gone in the next one."""
 
 
 class Steering:
@@ -69,8 +66,10 @@ class Steering:
             command: present joint commands, (N, dof), rad.
         """
         moved = self.within(target + clip(action, -1.0, 1.0) * self._change)
-        joints, _ = solve_pose(self._robot, _frames(moved), command, iterations=ITERATIONS)
-        return moved, rate_limited(command, joints, self._max_turn)
+        joints, _ = differential_step(
+            self._robot, command, _frames(moved), self._max_turn, self._waits[0]
+        )
+        return moved, joints
 
 
 def _frames(target: Array) -> Array:
