@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from tests.experiments.conftest import Recording, RunExperiment
 
@@ -14,6 +15,7 @@ def errors_deg(recording: Recording, first_s: float, last_s: float) -> np.ndarra
     return np.sqrt((away[chosen] ** 2).mean(axis=0))
 
 
+@pytest.mark.slow
 def test_the_arm_learns_its_own_weight_and_then_that_of_a_load(
     run_experiment: RunExperiment,
 ) -> None:

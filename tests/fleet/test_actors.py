@@ -72,7 +72,10 @@ def actor_processes() -> list[int]:
 
 @pytest.mark.parametrize(
     ("workers", "processes", "lost"),
-    [(("fleet.workers=2",), 2, 1), (("fleet.workers=4", "fleet.workers_per_process=2"), 2, 2)],
+    [
+        pytest.param(("fleet.workers=2",), 2, 1, marks=pytest.mark.slow),
+        (("fleet.workers=4", "fleet.workers_per_process=2"), 2, 2),
+    ],
     ids=["each-its-process", "two-share-one"],
 )
 def test_a_killed_process_changes_nothing_but_the_count_of_restarts(

@@ -33,7 +33,9 @@ def settled(summary: dict) -> int:
     [
         ("fleet.mode=preemptive",),
         ("fleet.mode=asynchronous",),
-        ("fleet.mode=asynchronous", "fleet.workers_per_process=2"),
+        pytest.param(
+            ("fleet.mode=asynchronous", "fleet.workers_per_process=2"), marks=pytest.mark.slow
+        ),
     ],
     ids=["preemptive", "asynchronous", "two-in-a-process"],
 )
@@ -105,6 +107,7 @@ def test_a_killed_worker_is_replaced_and_the_others_do_not_wait(small, tmp_path)
     assert summary["dropped"] == {"worker died": summary["dropped_steps"]}
 
 
+@pytest.mark.slow
 def test_a_slow_worker_gives_less_and_holds_up_nobody(small, tmp_path):
     experiment = small(
         *FLEET, "fleet.mode=preemptive", "engines.arm.step_time=1ms", "fleet.slow_workers={0: 10}"

@@ -322,6 +322,7 @@ def test_a_killed_run_is_brought_back_from_storage_exactly(small, tmp_path, s3, 
         assert_same_run(tmp_path / "calm", copy)
 
 
+@pytest.mark.slow
 def test_commands_take_urls(
     troupe,  # noqa: F811
     tmp_path,

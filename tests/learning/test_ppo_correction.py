@@ -23,6 +23,7 @@ def test_for_steps_of_the_newest_policy_all_corrections_are_the_same():
             np.testing.assert_allclose(other[name], values, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_for_steps_of_an_older_policy_they_differ_and_say_how_often_a_ratio_was_cut():
     figures, after = {}, {}
     for correction in CORRECTIONS:

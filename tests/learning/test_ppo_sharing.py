@@ -29,8 +29,14 @@ def average(models: list[Arrays]) -> Arrays:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"schedule": "kl-adaptive", "correction": "vtrace", "target_kl": 1e-4}],
-    ids=["defaults", "kl-adaptive"],
+    [
+        pytest.param({}, id="defaults"),
+        pytest.param(
+            {"schedule": "kl-adaptive", "correction": "vtrace", "target_kl": 1e-4},
+            id="kl-adaptive",
+            marks=pytest.mark.slow,
+        ),
+    ],
 )
 def test_step_by_step_is_the_same_as_an_update(changes: dict[str, str]):
     whole, stepwise = make_learner(**changes), make_learner(**changes)
@@ -43,6 +49,7 @@ def test_step_by_step_is_the_same_as_an_update(changes: dict[str, str]):
     assert stepwise.version == 2
 
 
+@pytest.mark.slow
 def test_step_by_step_with_weights_is_the_same_as_an_update_with_weights():
     whole, stepwise = make_learner(), make_learner()
     fragment = long_episodes(sample(whole.policy()))
@@ -55,6 +62,7 @@ def test_step_by_step_with_weights_is_the_same_as_an_update_with_weights():
     assert_alike(stepwise, whole)
 
 
+@pytest.mark.slow
 def test_two_learners_are_one_learner_of_twice_the_batch():
     changes = {"minibatch": 64, "normalise_advantages": "none", "epochs": 3}
     pair = [make_learner(batch=64, **changes) for _ in range(2)]

@@ -83,6 +83,7 @@ def test_a_step_of_double_weight_counts_as_two():
     assert weighted.parameters()["observations.num_samples"] == 48
 
 
+@pytest.mark.slow
 def test_fragments_of_any_shape_are_learned_from_whether_prepared_or_not():
     learner = make_learner(step_size=5e-3)
     learner.prepare(5, 3)

@@ -134,6 +134,7 @@ def test_critics_are_independent_networks():
         np.testing.assert_allclose(said[i], x[:, 0], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_dropout_leaves_the_mean():
     critics = initial_critics(3, 1, (256,), np.random.default_rng(0))
     x = jnp.asarray(np.random.default_rng(1).standard_normal((1, 2)), jnp.float32)
@@ -144,6 +145,7 @@ def test_dropout_leaves_the_mean():
     assert float(dropped.mean()) == pytest.approx(float(values(*arguments)[0, 0]), abs=0.01)
 
 
+@pytest.mark.slow
 def test_new_moments_leave_actor_and_critics_as_they_are():
     rng = np.random.default_rng(0)
     actor = initial_actor(OBSERVATION, ACTION, (16,), 1.0, rng)
@@ -174,9 +176,12 @@ def test_new_moments_leave_actor_and_critics_as_they_are():
     "changes",
     [
         {},
-        {"critic_dropout": 0.01, "updates_per_step": 4.0, "actor_every": 4},
+        pytest.param(
+            {"critic_dropout": 0.01, "updates_per_step": 4.0, "actor_every": 4},
+            marks=pytest.mark.slow,
+        ),
         {"weighting": (PrioritySettings(),)},
-        {"critics": 5, "critic_layer_norm": False},
+        pytest.param({"critics": 5, "critic_layer_norm": False}, marks=pytest.mark.slow),
     ],
     ids=["plain", "droq", "priority", "ensemble"],
 )
@@ -193,7 +198,11 @@ def test_it_learns_a_bandit(changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"weighting": (PrioritySettings(),)}, {"critic_dropout": 0.1, "updates_per_step": 0.3}],
+    [
+        {},
+        {"weighting": (PrioritySettings(),)},
+        pytest.param({"critic_dropout": 0.1, "updates_per_step": 0.3}, marks=pytest.mark.slow),
+    ],
     ids=["plain", "priority", "dropout"],
 )
 def test_updates_are_bitwise_repeatable_and_resumable(changes):
@@ -221,6 +230,7 @@ def test_before_the_start_steps_the_policy_stays_as_it_is():
     assert "critic_loss" in learn(learner, 1, first=2)
 
 
+@pytest.mark.slow
 def test_gradient_steps_follow_the_steps_of_instances():
     learner = make(SMALL.model_copy(update={"updates_per_step": 0.5}))
     learn(learner, 4)
@@ -254,6 +264,7 @@ def test_padding_is_not_learned_from():
     assert_same(first, second)
 
 
+@pytest.mark.slow
 def test_priorities_are_of_steps_and_fall_as_they_are_learned():
     learner = make(SMALL.model_copy(update={"gamma": 0.0}))
     fragment = sample(learner.policy())

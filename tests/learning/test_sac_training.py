@@ -70,6 +70,7 @@ def test_a_stopped_run_goes_on_bitwise_as_if_never_stopped(tmp_path, override):
     assert np.isfinite(losses[0].to_numpy()[2:]).all()
 
 
+@pytest.mark.slow
 def test_a_run_can_be_made_longer(tmp_path):
     run_training(small(), tmp_path)
     assert run_training(small(steps=768), tmp_path, resume=True)["steps"] == 768
