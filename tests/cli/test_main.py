@@ -43,6 +43,15 @@ def test_train_evaluate_report_and_compare(troupe):
     assert evaluation["episodes"] == 20
     assert {"success_rate", "repeatability_mm"} <= evaluation.keys()
 
+    # in another world than the run's, if the policy fits
+    brief = ("--episodes", "20", "--seed", "3", "--set", "task.episode=1s")
+    code, out, _ = troupe("evaluate", "a", *brief, "--json")
+    assert code == 0
+    assert json.loads(out)["mean_return"] != evaluation["mean_return"]
+    code, _, err = troupe("evaluate", "a", "--set", "task.orientation=true")
+    assert code == 2
+    assert "observations are then of shape" in err
+
     code, _, err = troupe("train", "scara-reach", *SET, "--out", "b")
     assert code == 0
     assert "512/512 steps" in err

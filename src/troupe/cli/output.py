@@ -127,3 +127,11 @@ def _print_counts(label: str) -> Callable[[int, int], None]:
             print(f"{label}: {done:,} of {total:,}", file=sys.stderr, flush=True)
 
     return show
+
+
+def outcome_line(evaluation: Mapping[str, Any]) -> str:
+    """Return in words how an evaluation came out."""
+    parts = [f"mean return {evaluation['mean_return']:.2f}"]
+    if "success_rate" in evaluation:
+        parts.append(f"success rate {evaluation['success_rate']:.1%}")
+    return f"{', '.join(parts)} over {evaluation['episodes']} new episodes"

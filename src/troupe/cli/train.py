@@ -12,7 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
-from troupe.cli.output import console, print_description, print_json, training_progress
+from troupe.cli.output import (
+    console,
+    outcome_line,
+    print_description,
+    print_json,
+    training_progress,
+)
 from troupe.cli.source import describe_experiment, new_run_path
 from troupe.core.errors import UserError
 from troupe.experiments.load import Description, apply_overrides, build_experiment
@@ -277,7 +283,7 @@ def _print_summary(summary: dict[str, Any], report: str) -> None:
             f"repeatability {iso['rp_mm']:.2f} mm (simulated, ISO 9283 style)"
         )
     else:
-        console.print(f"[bold]mean return: {evaluation['mean_return']:.2f}[/]")
+        console.print(f"[bold]{outcome_line(evaluation)}[/]")
     console.print(f"report: {report}")
     console.print(
         f"policy: {summary['run']}/checkpoints/{summary['steps']:012d}/policy.safetensors"
