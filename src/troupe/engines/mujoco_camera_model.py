@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 
 from troupe.core.errors import UserError, unknown
+from troupe.engines.mujoco_additions import body_of_new
 from troupe.engines.mujoco_camera_settings import DEFAULT_FOVY_DEG, CameraSettings
 
 FLIP_YZ = np.diag([1.0, -1.0, -1.0])
@@ -42,15 +43,8 @@ def add_cameras(spec: mujoco.MjSpec, cameras: Mapping[str, CameraSettings], engi
         where = f"engines.{engine}.cameras.{name}"
         if settings.position is None:
             continue
-        if name in [camera.name for camera in spec.cameras]:
-            raise UserError(
-                f"{where}: the model has a camera '{name}' already: use it with 'camera: {name}',"
-                " or give yours another name."
-            )
-        body = spec.worldbody if settings.body is None else spec.body(settings.body)
-        if body is None:
-            valid = [b.name for b in spec.bodies if b.name]
-            raise unknown("body", settings.body or "", valid, f"{where}.body")
+        there = [camera.name for camera in spec.cameras]
+        body = body_of_new("camera", name, settings.body, there, spec, where)
         quaternion = np.zeros(4)
         mujoco.mju_mat2Quat(quaternion, (settings.rotation() @ FLIP_YZ).ravel())
         body.add_camera(

@@ -9,7 +9,8 @@ import numpy as np
 from mujoco.batch import Batch
 
 from troupe.core.arrays import Array, ArraySpec
-from troupe.core.errors import UserError, unknown
+from troupe.core.errors import unknown
+from troupe.engines.mujoco_additions import body_of_new
 from troupe.engines.mujoco_light_settings import LightSettings
 from troupe.engines.mujoco_pack import Pack, Rows
 
@@ -31,15 +32,8 @@ def add_lights(spec: mujoco.MjSpec, lights: Mapping[str, LightSettings], engine:
         where = f"engines.{engine}.lights.{name}"
         if settings.position is None or settings.target is None:
             continue
-        if name in [light.name for light in spec.lights]:
-            raise UserError(
-                f"{where}: the model has a light '{name}' already: use it with 'light: {name}', or"
-                " give yours another name."
-            )
-        body = spec.worldbody if settings.body is None else spec.body(settings.body)
-        if body is None:
-            valid = [b.name for b in spec.bodies if b.name]
-            raise unknown("body", settings.body or "", valid, f"{where}.body")
+        there = [light.name for light in spec.lights]
+        body = body_of_new("light", name, settings.body, there, spec, where)
         body.add_light(
             name=name,
             type=_KINDS[settings.kind or "spot"],

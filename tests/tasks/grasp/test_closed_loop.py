@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from tests.tasks.grasp.conftest import run_episode
 from troupe.core.errors import UserError
 from troupe.experiments.load import load_experiment
 from troupe.experiments.simulation import Simulation
@@ -64,24 +65,6 @@ def commanded(simulation: Simulation) -> np.ndarray:
     return np.column_stack([moves, np.where([closes, is_closed], 1, -1).T])
 
 
-def episode(simulation: Simulation, choose) -> dict[str, np.ndarray]:
-    """One episode of each instance; its metrics, length and sum of rewards at its end."""
-    n = simulation.num_instances
-    running, found, total = np.ones(n, bool), {}, np.zeros(n)
-    action = np.zeros((n, *simulation.action_spec.shape))
-    while running.any():
-        if simulation.task.decides(simulation.world).any():
-            action = choose(simulation)
-        step = simulation.step(action)
-        total[running] += step.reward[running]
-        ended = np.flatnonzero(running & (step.terminated | step.truncated))
-        figures = {**simulation.metrics(), "length": simulation.episode_step, "return": total}
-        for name, values in figures.items():
-            found.setdefault(name, np.zeros(n))[ended] = values[ended]
-        running[ended] = False
-    return found
-
-
 @pytest.mark.parametrize(
     ("choose", "overrides", "share", "actions"),
     [
@@ -93,7 +76,7 @@ def episode(simulation: Simulation, choose) -> dict[str, np.ndarray]:
 )
 def test_a_hand_that_is_moved_over_a_thing_lifts_it(choose, overrides, share, actions) -> None:
     simulation = simulate(10, *overrides, "task.step_cost=0.05")
-    found = episode(simulation, choose)
+    found = run_episode(simulation, choose)
     assert found["success"].mean() > share
     assert (found["actions"] <= actions).all()
     np.testing.assert_allclose(found["return"], found["success"] - 0.05 * found["actions"])
@@ -129,7 +112,7 @@ def test_discrete_actions_are_the_planar_moves_of_pybullet() -> None:
 
 def test_a_hand_that_does_not_come_down_makes_no_attempt() -> None:
     simulation = simulate(2, "task.action=spatial")
-    found = episode(simulation, lambda simulation: np.zeros((2, 4)))
+    found = run_episode(simulation, lambda simulation: np.zeros((2, 4)))
     assert (found["success"] == 0).all()
     np.testing.assert_array_equal(found["actions"], 8)
     np.testing.assert_array_equal(found["length"], 13 + 8 * 7)

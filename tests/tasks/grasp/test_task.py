@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from tests.tasks.grasp.conftest import run_episode
 from troupe.core.errors import UserError
 from troupe.experiments.load import load_experiment
 from troupe.experiments.simulation import Simulation
@@ -32,28 +33,9 @@ def aimed(simulation: Simulation) -> np.ndarray:
     return 2 * (wanted - low) / (high - low) - 1
 
 
-def attempt(simulation: Simulation, choose) -> dict[str, np.ndarray]:
-    """One attempt of each instance; its metrics, length and sum of rewards at its end."""
-    n = simulation.num_instances
-    running, found = np.ones(n, bool), {}
-    total = np.zeros(n)
-    action = np.zeros((n, 4))
-    while running.any():
-        if simulation.task.decides(simulation.world).any():
-            action = choose(simulation)
-        step = simulation.step(action)
-        total[running] += step.reward[running]
-        ended = np.flatnonzero(running & (step.terminated | step.truncated))
-        figures = {**simulation.metrics(), "length": simulation.episode_step, "return": total}
-        for name, values in figures.items():
-            found.setdefault(name, np.zeros(n))[ended] = values[ended]
-        running[ended] = False
-    return found
-
-
 def test_most_attempts_that_aim_at_a_thing_lift_it_and_hold_it() -> None:
     simulation = simulate(32, "task.kinds=[box, cylinder, wrench, mug]", "task.count=[1, 1]")
-    found = attempt(simulation, aimed)
+    found = run_episode(simulation, aimed)
     assert found["success"].mean() > 0.7
     lifted = found["success"] == 1
     number = simulation.world.arrays["tray_object"][lifted, 0]
@@ -68,24 +50,24 @@ def test_an_attempt_beside_all_things_fails_and_ends_as_soon_as_the_fingers_are_
     beside = "task.count=[1, 1]", "task.x_m=[0.7, 0.7]", "task.y_m=[0.14, 0.14]"
     simulation = simulate(16, *beside)
     away = simulation.world.read("arm.object_pose")[:, 0, :2] - [0.7, 0.14]
-    found = attempt(simulation, lambda simulation: np.zeros((16, 4)))
+    found = run_episode(simulation, lambda simulation: np.zeros((16, 4)))
     far = np.linalg.norm(away, axis=1) > 0.12
     assert far.sum() > 8
     assert (found["success"][far] == 0).all()
     early = found["length"][far].max()
-    whole = attempt(
+    whole = run_episode(
         simulate(16, *beside, "task.ends_early=false"), lambda simulation: np.zeros((16, 4))
     )
     assert (whole["length"][far] > early + 20).all()
 
 
 def test_an_instance_is_the_same_alone_and_among_others() -> None:
-    many = attempt(simulate(5, seed=7), aimed)
+    many = run_episode(simulate(5, seed=7), aimed)
     experiment = load_experiment("iiwa-grasp")
     for i in (0, 4):
         alone = Simulation(experiment, 1, seed=7, first_instance=i, num_threads=1)
         alone.reset()
-        found = attempt(alone, aimed)
+        found = run_episode(alone, aimed)
         assert {name: values[0] for name, values in found.items()} == {
             name: values[i] for name, values in many.items()
         }
@@ -96,10 +78,10 @@ def test_an_attempt_goes_on_from_a_snapshot_bit_for_bit() -> None:
     for _ in range(20):
         simulation.step(np.zeros((4, 4)))
     saved = simulation.snapshot()
-    first = attempt(simulation, aimed)
+    first = run_episode(simulation, aimed)
     again = simulate(4, seed=1)
     again.restore(saved)
-    second = attempt(again, aimed)
+    second = run_episode(again, aimed)
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name])
 
