@@ -188,7 +188,13 @@ def test_mara_point_does_not_end_and_punishes_collisions() -> None:
     [
         ("scara", PointSettings, {"target": "P"}, "task.target: unknown target 'P'. Valid: H, O, "),
         ("scara", ReachSettings, {"target": [[2, 0, 0.4]]}, "task.target.0: (2, 0, 0.4) m is out"),
-        ("mara", ReachSettings, {"box_m": [[0, 0, 0.3], [2, 0, 0.3]]}, "task.box_m: (2, 0, 0.3) m"),
+        ("mara", ReachSettings, {"box_m": [[0, 0, 0.3], [2, 0, 0.3]]}, "task.box_m: (1, 0, 0.3) m"),
+        (
+            "iiwa",
+            ReachSettings,
+            {"box_m": [[-0.5, -0.5, 0.1], [0.5, 0.5, 0.6]]},
+            "task.box_m: (0, 0, 0.35) m",
+        ),
         ("mara", ReachSettings, {"box_m": [[0, 1, 0], [0, 0, 0]]}, "task: box_m: y of the first"),
         ("scara", ReachSettings, {"engine": "leg"}, "task.engine: unknown engine with a robot"),
         ("scara", ReachSettings, {"threshold_m": -1}, "task.threshold_m: Input should be greater"),

@@ -125,9 +125,10 @@ class ReachSettings(TaskSettings):
 
     def _targets(self, robot: Robot) -> Targets:
         if self.box_m is not None:
-            for corner in product(*zip(*self.box_m, strict=True)):
-                check_reachable(robot, np.array(corner), "task.box_m")
             low, high = np.array(self.box_m)
+            # the middle too: what is too near the base is out of reach as well
+            for position in product(*np.linspace(low, high, 3).T):
+                check_reachable(robot, np.array(position), "task.box_m")
             return BoxTargets(low, high, np.array(robot.joints[0].offset), robot.max_reach())
         if self.target == "random":
             return self._reachable(robot)

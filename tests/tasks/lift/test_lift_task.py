@@ -78,6 +78,21 @@ def test_what_is_held_for_less_than_the_hold_is_no_success() -> None:
     assert held.max() > 1.0
 
 
+def test_only_the_first_thing_counts() -> None:
+    simulation = simulate(2, "task.count=[2, 2]", "engines.arm.scene.objects=2")
+    world = simulation.world
+    for lifted, success in ((1, 0.0), (0, 1.0)):
+        pose = world.read("arm.object_pose").copy()
+        pose[:, lifted, 2] = TRAY.floor_m + 0.5
+        weightless = world.read("arm.object_weightless").copy()
+        weightless[:, lifted] = 1.0
+        world.write("arm.object_weightless", weightless)
+        for _ in range(22):
+            world.write("arm.object_pose", pose)
+            simulation.step(np.zeros((2, 5)))
+        np.testing.assert_array_equal(simulation.metrics()["success"], success)
+
+
 def test_the_parts_of_the_reward_by_hand() -> None:
     simulation = simulate(4)
     task, world = simulation.task, simulation.world

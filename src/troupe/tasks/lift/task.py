@@ -89,7 +89,7 @@ class LiftTask(Task):
                 "middle of a thing may lie."
             )
         hold_s = settings.hold / NANOSECONDS["s"]
-        self._held = Held(world, contents.places, settings.lifted_m, hold_s)
+        self._held = Held(world, 1, settings.lifted_m, hold_s)
         heights = TRAY.floor_m + np.array(settings.height_m)
         low, high = np.array([settings.x_m, settings.y_m, heights, settings.yaw_rad]).T
         greatest = np.array([settings.speed_m_s] * 3 + [settings.turn_rad_s])
@@ -174,7 +174,8 @@ class LiftTask(Task):
     def terminated(self, world: World) -> Bools:
         """Follow how long the thing is held; no episode ends by itself, (N,)."""
         everywhere = np.ones(world.num_instances, np.bool_)
-        self._held.follow(world, self._contents.heights(world), everywhere, self._step_s)
+        first = self._contents.heights(world)[:, :1]
+        self._held.follow(world, first, everywhere, self._step_s)
         return ~everywhere
 
     def metrics(self, world: World) -> dict[str, Array]:
