@@ -57,7 +57,7 @@ def plan_path(
 
     Args:
         robot: the arm.
-        start: joint positions, (dof,), rad. An arm that is less than `START_TOLERANCE_RAD` outside
+        start: joint positions, (dof,), rad. An arm that is at most `START_TOLERANCE_RAD` outside
             its limits begins at them.
         goal: joint positions, (dof,), rad, or T_base_tool, (4, 4), m, for which several joint
             positions are tried.

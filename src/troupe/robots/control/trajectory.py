@@ -49,7 +49,7 @@ class JointTrajectory:
 
         Args:
             robot: the arm.
-            waypoints: (P, dof), rad; where the arm is, then where it goes. An arm that is less than
+            waypoints: (P, dof), rad; where the arm is, then where it goes. An arm that is at most
                 `START_TOLERANCE_RAD` outside its limits begins at them.
             least_s: durations of segments that are not undercut.
         """
