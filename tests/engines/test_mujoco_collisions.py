@@ -91,6 +91,10 @@ def test_many_at_once_are_as_one_by_one_and_as_mujocos_own_contacts(engine) -> N
 def test_what_there_is_not_is_told(engine: MujocoEngine) -> None:
     with pytest.raises(UserError, match=r"unknown body 'objekt0'. Did you mean 'object0'\?"):
         engine.collision_checker(ignore=["objekt0"])
+    for instance in (-1, 2):
+        message = rf"engines\.arm: there is no instance {instance}; valid: 0 to 1"
+        with pytest.raises(UserError, match=message):
+            engine.collision_checker(instance)
     alone = MujocoSettings(model=ROBOT.model_path).build("arm", 1, 1)
     with pytest.raises(UserError, match=r"engines\.arm: a model without 'robot' has no joints"):
         alone.collision_checker()

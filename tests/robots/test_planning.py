@@ -109,6 +109,23 @@ def test_plain_functions_will_do(right) -> None:
         plan_path(ROBOT, right, right + 0.1, lambda q: np.zeros(len(q), bool))
 
 
+def test_a_way_from_a_hair_outside_the_limits_begins_at_them(right) -> None:
+    def anywhere(joint_position: np.ndarray) -> np.ndarray:
+        return np.ones(len(joint_position), bool)
+
+    high = ROBOT.position_limits[1]
+    beyond = right.copy()
+    beyond[5] = high[5] + 1e-4
+    path = plan_path(ROBOT, beyond, right, anywhere)
+    assert path[0, 5] == high[5]
+    np.testing.assert_array_equal(np.delete(path[0], 5), np.delete(right, 5))
+    with pytest.raises(PlanningError, match="goal: 'joint6' is at"):
+        plan_path(ROBOT, right, beyond, anywhere)
+    beyond[5] = high[5] + 0.02
+    with pytest.raises(PlanningError, match="start: 'joint6' is at"):
+        plan_path(ROBOT, beyond, right, anywhere)
+
+
 def test_errors_of_the_callers_function_come_through(engine, right, left) -> None:
     checker, calls = engine.collision_checker(), []
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ import pytest
 from troupe.core import plugins
 from troupe.robots import Robot
 from troupe.robots.kinematics import pose_jacobian, position_jacobian, solve_pose, solve_position
+from troupe.robots.robot import Gripper
 
 SCARA: Robot = plugins.load("troupe.robots", "scara")
 MARA: Robot = plugins.load("troupe.robots", "mara")
@@ -57,6 +60,83 @@ def test_servos_have_the_gains_of_the_model() -> None:
     model = mujoco.MjModel.from_xml_path(str(IIWA.model_path))
     np.testing.assert_allclose(IIWA.servo.stiffness, model.actuator_gainprm[:7, 0])
     np.testing.assert_allclose(IIWA.servo.damping, -model.actuator_biasprm[:7, 2])
+
+
+OWN_GRIPPER = '<position name="gripper" joint="left_finger" kp="2000" kv="80" forcerange="-40 40"/>'
+FINGER = '<default class="finger">'
+
+
+@pytest.mark.parametrize(
+    ("actuator", "default", "stiffness"),
+    [
+        ('class="finger"', '<position kp="500" kv="5" forcerange="-7 7"/>', 500),
+        ('class="finger"', '<position forcerange="-7 7"/>', 2000),
+        ('class="inner"', '<position kp="9" forcerange="-7 7"/><default class="inner"/>', 9),
+        ('forcerange="-7 7"', "", 2000),
+    ],
+    ids=["class", "class and main default", "class in a class", "main default"],
+)
+def test_a_gripper_may_have_its_numbers_from_defaults(
+    tmp_path: Path, actuator: str, default: str, stiffness: float
+) -> None:
+    robot = Robot.from_mjcf(with_gripper(tmp_path, actuator, default))
+    assert robot.gripper == Gripper((0.0, 0.04), stiffness, 7.0)
+    model = mujoco.MjModel.from_xml_path(str(robot.model_path))
+    assert model.actuator("gripper").gainprm[0] == stiffness
+    assert model.actuator("gripper").forcerange[1] == 7.0
+
+
+@pytest.mark.parametrize(
+    ("actuator", "replaced", "message"),
+    [
+        ("", ("", ""), "the model has no 'forcerange' for position 'gripper', nor a default"),
+        (
+            'forcerange="-7 7"',
+            ('<position kp="2000" kv="200"', "<position"),
+            "the model has no 'kp' for position 'gripper', nor a default",
+        ),
+        (
+            'forcerange="-7 7"',
+            ('range="0 0.04"', ""),
+            "the model has no 'range' for joint 'left_finger', nor a default",
+        ),
+        ("", (' joint="left_finger"', ' site="tool"'), "no 'joint' for position 'gripper'"),
+    ],
+    ids=["no force range", "no gain", "no range", "no joint"],
+)
+def test_what_a_gripper_lacks_is_named(
+    tmp_path: Path, actuator: str, replaced: tuple[str, str], message: str
+) -> None:
+    path = with_gripper(tmp_path, actuator, "")
+    path.write_text(path.read_text().replace(*replaced))
+    with pytest.raises(ValueError, match=message):
+        Robot.from_mjcf(path)
+
+
+def test_a_finger_may_have_its_class_from_a_body_around_it(tmp_path: Path) -> None:
+    path = tmp_path / "arm.xml"
+    text = IIWA.model_path.read_text()
+    assert '<body name="left_finger"' in text
+    text = text.replace('<body name="left_finger"', '<body name="left_finger" childclass="finger"')
+    text = text.replace('<joint name="left_finger" class="finger"', '<joint name="left_finger"')
+    path.write_text(text)
+    assert Robot.from_mjcf(path).gripper == IIWA.gripper
+
+
+def test_a_robot_whose_joints_have_no_limit_of_effort_has_no_servo(tmp_path: Path) -> None:
+    path = tmp_path / "arm.xml"
+    path.write_text(IIWA.model_path.read_text().replace(' forcerange="-320 320"', ""))
+    assert Robot.from_mjcf(path).servo is None
+
+
+def with_gripper(tmp_path: Path, actuator: str, default: str) -> Path:
+    """Write the iiwa with another actuator of the gripper, and more in its fingers' default."""
+    text = IIWA.model_path.read_text()
+    assert OWN_GRIPPER in text
+    own = f'<position name="gripper" joint="left_finger" {actuator}/>'
+    path = tmp_path / "arm.xml"
+    path.write_text(text.replace(OWN_GRIPPER, own).replace(FINGER, FINGER + default))
+    return path
 
 
 @pytest.mark.parametrize("robot", [SCARA, MARA, IIWA], ids=["scara", "mara", "iiwa"])
@@ -152,6 +232,13 @@ def test_inverse_kinematics_say_which_poses_are_out_of_reach() -> None:
     poses = np.repeat(IIWA.tool_pose(IIWA.home)[None], 2, axis=0)
     poses[1, 0, 3] = 1.5
     _, reached = solve_pose(IIWA, poses, IIWA.home)
+    assert reached.tolist() == [True, False]
+
+
+def test_no_pose_without_numbers_counts_as_reached() -> None:
+    poses = np.repeat(IIWA.tool_pose(IIWA.home)[None], 2, axis=0)
+    poses[1, 0, 3] = np.nan
+    _, reached = solve_pose(IIWA, poses, IIWA.home, iterations=1)
     assert reached.tolist() == [True, False]
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
+from troupe.core.errors import UserError
+
 Array = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,17 @@ class ArraySpec:
             object.__setattr__(self, bound, values)
 
 
-def as_indices(instances: Ids | None, num_instances: int) -> Ids:
-    """Return the ids of instances, all for None."""
-    return np.arange(num_instances) if instances is None else instances
+def as_indices(instances: Ids | Mask | None, num_instances: int) -> Ids:
+    """Return the ids of instances, all for None; of a mask, those where it is true.
+
+    Raises:
+        UserError: if a mask is not (num_instances,).
+    """
+    if instances is None:
+        return np.arange(num_instances)
+    mask = np.asarray(instances)
+    if mask.dtype != np.bool_:
+        return cast("Ids", instances)
+    if mask.shape != (num_instances,):
+        raise UserError(f"instances: a mask of shape {mask.shape} for {num_instances} instances.")
+    return np.flatnonzero(mask)

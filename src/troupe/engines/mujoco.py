@@ -178,12 +178,17 @@ class MujocoEngine:
             num_threads: native threads to check on, 0 for one a core.
 
         Raises:
-            UserError: if the engine has no robot, or no such body.
+            UserError: if the engine has no robot, no such instance or no such body.
         """
         from troupe.engines.mujoco_collisions import CollisionChecker
 
         if self._robot is None:
             raise UserError(f"engines.{self.spec.name}: a model without 'robot' has no joints.")
+        last = self.spec.num_instances - 1
+        if not 0 <= instance <= last:
+            raise UserError(
+                f"engines.{self.spec.name}: there is no instance {instance}; valid: 0 to {last}."
+            )
         model = self.batch.get_model(instance)
         qpos = self.batch.bind("qpos")[instance].copy()
         return CollisionChecker(

@@ -97,8 +97,8 @@ def solve_pose(
     for _ in range(iterations):
         frames = robot.link_frames(angles)
         error = pose_error(frames[:, -1], pose)
-        far = np.linalg.norm(error.reshape(-1, 2, 3), axis=2) > tolerance
-        reached = ~far.any(axis=1)
+        apart = np.linalg.norm(error.reshape(-1, 2, 3), axis=2)
+        reached = (apart <= tolerance).all(axis=1)
         if reached.all():
             break
         step = _damped_step(_pose_jacobian(robot, frames), error, wanted - angles)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from troupe.core.arrays import Array
 from troupe.core.errors import PlanningError, UserError
 from troupe.robots.kinematics import is_frame, solve_pose_anywhere
-from troupe.robots.robot import Robot
+from troupe.robots.robot import START_TOLERANCE_RAD, Robot
 
 MAX_ITERATIONS = 5000
 RESOLUTION_RAD = 0.02
@@ -57,7 +57,8 @@ def plan_path(
 
     Args:
         robot: the arm.
-        start: joint positions, (dof,), rad.
+        start: joint positions, (dof,), rad. An arm that is at most `START_TOLERANCE_RAD` outside
+            its limits begins at them.
         goal: joint positions, (dof,), rad, or T_base_tool, (4, 4), m, for which several joint
             positions are tried.
         is_valid: which joint positions may be taken, such as
@@ -77,7 +78,7 @@ def plan_path(
     base, geometric, util = _ompl()
     if not resolution_rad > 0:
         raise UserError(f"resolution_rad: {resolution_rad!r} is not greater than 0.")
-    start = _joints(robot, start, "start")
+    start = _joints(robot, start, "start", START_TOLERANCE_RAD)
     _check(robot, start[None], is_valid, "start")
     goals = _goals(robot, start, np.asarray(goal, np.float64), is_valid, seed)
 
@@ -138,10 +139,11 @@ def _quiet(util: Any) -> Iterator[None]:
         util.restorePreviousOutputHandler()
 
 
-def _joints(robot: Robot, values: npt.ArrayLike, name: str) -> Array:
+def _joints(robot: Robot, values: npt.ArrayLike, name: str, tolerance_rad: float = 0.0) -> Array:
     joints = np.asarray(values, np.float64)
     if joints.shape != robot.home.shape:
         raise UserError(f"{name}: shape {joints.shape} where {robot.home.shape} is wanted.")
+    joints = robot.at_limits(joints, tolerance_rad)
     low, high = robot.position_limits
     outside = (joints < low) | (joints > high) | ~np.isfinite(joints)
     if outside.any():

@@ -12,6 +12,9 @@ import numpy as np
 
 from troupe.core.arrays import Array
 
+START_TOLERANCE_RAD = 0.01
+"""How far an arm may be from where a trajectory begins, or outside its limits when it begins."""
+
 
 @dataclass(frozen=True)
 class Joint:
@@ -50,16 +53,18 @@ class Servo:
 
     @classmethod
     def from_mjcf(cls, root: ET.Element, names: Sequence[str]) -> Servo | None:
-        """Read the gains of the position actuators; None if no default states them."""
+        """Read the gains of the position actuators; None unless gains and limits are stated."""
         default = root.find("default/position")
         if default is None or not {"kp", "kv"} <= default.attrib.keys():
             return None
         actuators = [_find(root, f"actuator/position[@name='{name}']") for name in names]
-        kp, kv = (
-            np.array([float(a.get(gain, default.attrib[gain])) for a in actuators])
-            for gain in ("kp", "kv")
+        if any(_stated(root, actuator, "forcerange") is None for actuator in actuators):
+            return None
+        kp, kv, force = (
+            np.array([_demanded(root, actuator, attribute) for actuator in actuators])
+            for attribute in ("kp", "kv", "forcerange")
         )
-        return cls(kp, kv, np.array([_numbers(a, "forcerange")[1] for a in actuators]))
+        return cls(kp[:, 0], kv[:, 0], force[:, 1])
 
     @property
     def lag_s(self) -> Array:
@@ -89,18 +94,21 @@ class Gripper:
 
     @classmethod
     def from_mjcf(cls, root: ET.Element) -> Gripper | None:
-        """Read the actuator "gripper" and the joint that it drives; None if there is none."""
+        """Read the actuator "gripper" and the joint that it drives; None if there is none.
+
+        Raises:
+            ValueError: if neither they nor their defaults state what is wanted.
+        """
         actuator = root.find("actuator/position[@name='gripper']")
         if actuator is None:
             return None
+        if "joint" not in actuator.attrib:
+            raise ValueError("the model has no 'joint' for position 'gripper'")
         finger = _find(root, f"worldbody//joint[@name='{actuator.attrib['joint']}']")
-        default = f"default//default[@class='{finger.get('class')}']/joint"
-        low, high = _numbers(finger if "range" in finger.attrib else _find(root, default), "range")
-        return cls(
-            (float(low), float(high)),
-            float(actuator.attrib["kp"]),
-            float(_numbers(actuator, "forcerange")[1]),
-        )
+        low, high = _demanded(root, finger, "range")
+        (stiffness,) = _demanded(root, actuator, "kp")
+        _, effort_limit = _demanded(root, actuator, "forcerange")
+        return cls((float(low), float(high)), float(stiffness), float(effort_limit))
 
 
 @dataclass(frozen=True)
@@ -193,6 +201,15 @@ class Robot:
         """Angles of the home pose, (dof,), rad."""
         return np.array([joint.home for joint in self.joints])
 
+    def at_limits(self, joint_position: Array, tolerance_rad: float) -> Array:
+        """Return joint positions, (..., dof), rad, at the limits that they exceed by a tolerance.
+
+        What is further outside stays there.
+        """
+        inside = np.clip(joint_position, *self.position_limits)
+        is_near = np.abs(joint_position - inside) <= tolerance_rad
+        return np.where(is_near, inside, joint_position)
+
     def link_frames(self, joint_position: Array) -> Array:
         """Return the frames T_base_joint of all joints, then the tool's.
 
@@ -251,6 +268,30 @@ def _find(element: ET.Element, path: str) -> ET.Element:
     found = element.find(path)
     if found is None:
         raise ValueError(f"the model has no {path}")
+    return found
+
+
+def _stated(root: ET.Element, element: ET.Element, attribute: str) -> Array | None:
+    """Return what an element states, or else the nearest default that holds for it; or None."""
+    around = [e for e in root.iter() if "childclass" in e.attrib and element in e.iter(element.tag)]
+    name = element.get("class", around[-1].attrib["childclass"] if around else None)
+    own = root.find("default" if name is None else f".//default[@class='{name}']")
+    # a class has what it does not state from those around it
+    classes = [d for d in root.iter("default") if any(own is inner for inner in d.iter())]
+    stated = [found for default in classes for found in default.findall(element.tag)]
+    for place in (element, *reversed(stated)):
+        if attribute in place.attrib:
+            return _numbers(place, attribute)
+    return None
+
+
+def _demanded(root: ET.Element, element: ET.Element, attribute: str) -> Array:
+    found = _stated(root, element, attribute)
+    if found is None:
+        raise ValueError(
+            f"the model has no '{attribute}' for {element.tag} '{element.get('name')}', nor a "
+            "default for it"
+        )
     return found
 
 

@@ -141,6 +141,8 @@ def test_a_controller_goes_on_from_a_snapshot_bit_for_bit() -> None:
         (MoveToPoseGoal(POSES[0], speed=0), "speed: 0 is not greater than 0"),
         (MoveToPoseGoal(POSES[0], path="arc"), "path: 'arc' is neither 'line' nor 'joints'"),
         (MoveToPoseGoal(POSES[0], posture=[0.0]), "posture: shape (1,)"),
+        (MoveToPoseGoal(POSES[0], posture=[0, np.nan, *HOME[2:]]), "posture: nan for 'joint2'"),
+        (MoveToPoseGoal(POSES[0], posture=[np.inf, *HOME[1:]]), "posture: inf for 'joint1'"),
     ],
 )
 def test_goals_that_make_no_sense_are_refused(goal: MoveToPoseGoal, message: str) -> None:

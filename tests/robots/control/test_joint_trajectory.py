@@ -110,6 +110,55 @@ def test_a_trajectory_through_waypoints_is_that_of_attempts_to_grasp() -> None:
         np.testing.assert_allclose(command, there, atol=1e-8)
 
 
+def test_a_trajectory_at_the_speed_limit_may_begin_where_the_arm_nearly_is() -> None:
+    starts = HOME + np.random.default_rng(0).uniform(-1e-3, 1e-3, (20, 7))
+    goals = [
+        FollowJointTrajectoryGoal(JointTrajectory.through(ROBOT, np.stack([start, AWAY])))
+        for start in starts
+    ]
+    made = controller(len(goals))
+    assert all(made.send(goals))
+    commands = follow(made, 0, SECOND)
+    np.testing.assert_allclose(commands[0], np.tile(HOME, (len(goals), 1)))
+    np.testing.assert_allclose(commands[-1], np.tile(AWAY, (len(goals), 1)))
+
+
+def test_the_speed_that_an_arm_has_counts_for_the_limits() -> None:
+    made = controller()
+    made.send(goal(HOME + 0.7 * ROBOT.velocity_limits * [1, 0, 0, 0, 0, 0, 0]))
+    follow(made, 0, SECOND // 2)
+    here = made.desired[0, 0]
+    back = JointTrajectory.through(ROBOT, np.stack([here, HOME]))
+    found = made.send(FollowJointTrajectoryGoal(back))[0]
+    assert "'joint1' would get to" in found.error_string
+
+
+@pytest.mark.parametrize("outside", [1e-4, 0.009])
+def test_an_arm_that_sags_beyond_its_limits_is_held_at_them_and_can_be_moved(outside) -> None:
+    low, high = ROBOT.position_limits
+    sagging = HOME.copy()
+    sagging[1], sagging[3] = high[1] + outside, low[3] - outside
+    made = JointTrajectoryController(ROBOT, np.tile(sagging, (2, 1)))
+    goals = [
+        goal(AWAY),
+        FollowJointTrajectoryGoal(JointTrajectory.through(ROBOT, np.stack([sagging, AWAY]))),
+    ]
+    assert all(made.send(goals))
+    commands = follow(made, 0, 2 * SECOND)
+    assert commands[0, 0, 1] == high[1]
+    assert commands[0, 0, 3] == low[3]
+    np.testing.assert_allclose(commands[-1], [AWAY, AWAY])
+
+
+def test_how_far_a_limit_is_exceeded_can_be_read() -> None:
+    beyond = HOME.copy()
+    beyond[0] = ROBOT.position_limits[1, 0] + 1e-4
+    found = controller().send(goal(beyond))[0]
+    assert "'joint1' would get to 2.9671 rad; its limits are -2.967 and 2.967" in (
+        found.error_string
+    )
+
+
 def test_a_new_goal_replaces_the_old_one_without_a_jump() -> None:
     made = controller()
     rest = np.zeros((1, 7))
@@ -259,7 +308,7 @@ BAD[3] = np.nan
         (
             trajectory(times_ns=[0]),
             -1,
-            "'joint7' begins at 0.4 rad and at time 0, but is held at 0",
+            "'joint7' is to be at 0.4 rad at once, but is held at 0 rad",
         ),
     ],
 )
@@ -292,10 +341,31 @@ def test_goals_that_make_no_sense_are_refused(more, code: int, message: str) -> 
 def test_of_a_trajectory_that_began_earlier_the_rest_is_followed() -> None:
     made = controller()
     made.update(5 * SECOND, HOME[None], STILL)
-    assert all(made.send(goal(HOME - 0.3, AWAY, HOME, start_ns=4 * SECOND)))
+    assert all(made.send(goal(HOME - 0.3, AWAY, HOME, start_ns=4 * SECOND - 1)))
     commands = follow(made, 5 * SECOND, 7 * SECOND)[:, 0]
-    np.testing.assert_allclose(commands[25], (HOME + AWAY) / 2)
-    np.testing.assert_allclose(commands[50], AWAY)
+    np.testing.assert_allclose(commands[25], (HOME + AWAY) / 2, atol=1e-8)
+    np.testing.assert_allclose(commands[50], AWAY, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("times_ns", "start_ns"),
+    [
+        ([0], 5 * SECOND),
+        ([SECOND], 4 * SECOND),
+        ([0, SECOND], 5 * SECOND),
+        ([1, 2], 5 * SECOND - 2),
+    ],
+)
+def test_what_is_wanted_at_once_must_be_where_the_arm_is(times_ns, start_ns) -> None:
+    for away, is_accepted in ((0.5, False), (0.005, True)):
+        made = controller()
+        made.update(5 * SECOND, HOME[None], STILL)
+        there = [HOME + away] * len(times_ns)
+        found = made.send(goal(*there, times_ns=times_ns, start_ns=start_ns))[0]
+        assert bool(found) == is_accepted
+        if not found:
+            assert found.error_code == ErrorCode.INVALID_GOAL
+            assert "is to be at 1.285 rad at once, but is held at 0.785 rad" in found.error_string
 
 
 def test_goals_for_arms_that_there_are_not_are_told() -> None:
@@ -305,3 +375,12 @@ def test_goals_for_arms_that_there_are_not_are_told() -> None:
     with pytest.raises(UserError, match="instances: there is no 2; valid: 0 to 1"):
         made.send(goal(AWAY), [0, 2])
     assert made.status.tolist() == [GoalStatus.UNKNOWN] * 2
+
+
+def test_a_mask_chooses_the_arms_where_it_is_true() -> None:
+    made = controller(4)
+    made.send(goal(AWAY), np.array([2, 3]))
+    made.cancel(made.is_active & [True, True, False, True])
+    assert made.status.tolist() == [0, 0, GoalStatus.EXECUTING, GoalStatus.CANCELED]
+    with pytest.raises(UserError, match=r"instances: a mask of shape \(2,\) for 4 instances"):
+        made.cancel(np.array([True, False]))

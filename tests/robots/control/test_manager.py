@@ -8,6 +8,7 @@ from troupe.robots.control import (
     CartesianController,
     ControllerManager,
     ControllerState,
+    ErrorCode,
     FollowJointTrajectoryGoal,
     GoalStatus,
     GripperController,
@@ -73,6 +74,24 @@ def test_goals_of_a_controller_that_stops_are_cancelled(manager) -> None:
     follow.send(FollowJointTrajectoryGoal(JointTrajectory(ROBOT.joint_names, [10**9], HOME[:1])))
     manager.switch(deactivate=["follow"], read=PACKS.__getitem__)
     assert follow.status.tolist() == [GoalStatus.CANCELED] * 2
+
+
+def test_controllers_that_are_inactive_accept_no_goals(manager) -> None:
+    goal = FollowJointTrajectoryGoal(JointTrajectory(ROBOT.joint_names, [10**9], HOME[:1]))
+    early = JointTrajectoryController(ROBOT, HOME)
+    assert all(early.send(goal))  # without a manager
+    manager.load("early", early)
+    assert early.status.tolist() == [GoalStatus.CANCELED] * 2
+    follow = manager.controller("follow")
+    for _ in range(2):
+        for controller in (early, follow):
+            found = controller.send(goal)
+            assert [result.error_code for result in found] == [ErrorCode.INVALID_GOAL] * 2
+            assert found[0].error_string == "the controller is inactive"
+            assert not controller.is_active.any()
+        manager.switch(["follow"], read=PACKS.__getitem__)
+        assert all(follow.send(goal))
+        manager.switch(deactivate=["follow"], read=PACKS.__getitem__)
 
 
 def test_unknown_and_double_names_are_told(manager) -> None:

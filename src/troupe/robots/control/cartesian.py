@@ -158,6 +158,10 @@ class CartesianController(Controller[MoveToPoseGoal]):
         if posture.shape != low.shape:
             message = f"posture: shape {posture.shape} where {low.shape} is wanted"
             raise GoalError(ErrorCode.INVALID_GOAL, message)
+        if not np.isfinite(posture).all():
+            j = int(np.flatnonzero(~np.isfinite(posture))[0])
+            message = f"posture: {posture[j]} for '{self.robot.joint_names[j]}'"
+            raise GoalError(ErrorCode.INVALID_GOAL, message)
         self._wanted[i], self._towards[i] = pose, posture
 
     def _begin(self, ids: Ids, goals: Sequence[MoveToPoseGoal], angles: Array) -> None:

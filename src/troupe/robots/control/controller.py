@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from troupe.core.arrays import Array, Ids, as_indices
+from troupe.core.arrays import Array, Ids, Mask, as_indices
 from troupe.core.errors import UserError
 from troupe.core.time import NANOSECONDS
 from troupe.robots.control.results import ErrorCode, GoalError, GoalStatus, Result
@@ -32,6 +32,7 @@ class Controller(ABC, Generic[Goal]):
         status: a `GoalStatus` of each instance's last accepted goal, (N,).
         error_code: an `ErrorCode` of the same goal, (N,).
         now_ns: time of the last update, (N,).
+        is_stopped: whether a manager lets it wait, so that no goal would be pursued.
     """
 
     STATE: ClassVar[tuple[str, ...]]
@@ -44,6 +45,7 @@ class Controller(ABC, Generic[Goal]):
         self.claims, self.num_instances = tuple(claims), num_instances
         self.status, self.error_code, self.now_ns = np.zeros((3, num_instances), np.int64)
         self.is_new = np.ones(num_instances, np.bool_)
+        self.is_stopped = False
 
     @abstractmethod
     def update(self, now_ns: int | Times, *measured: Array) -> Array:
@@ -54,12 +56,12 @@ class Controller(ABC, Generic[Goal]):
             measured: what `reads` names, (N, ...) each.
         """
 
-    def hold(self, position: Array, instances: Ids | None = None) -> None:
+    def hold(self, position: Array, instances: Ids | Mask | None = None) -> None:
         """Forget the goals of instances, which were put somewhere, and hold them there.
 
         Args:
             position: (K, ...).
-            instances: ids; default: all.
+            instances: ids or a mask, (N,); default: all.
         """
         ids = self._ids(instances)
         self.status[ids], self.error_code[ids] = GoalStatus.UNKNOWN, ErrorCode.SUCCESSFUL
@@ -67,12 +69,14 @@ class Controller(ABC, Generic[Goal]):
         self._found(ids, np.asarray(position, np.float64))
         self._stay(ids)
 
-    def send(self, goals: Goal | Sequence[Goal], instances: Ids | None = None) -> list[Result]:
+    def send(
+        self, goals: Goal | Sequence[Goal], instances: Ids | Mask | None = None
+    ) -> list[Result]:
         """Accept goals, or say why not; a refused one leaves an instance to what it does.
 
         Args:
             goals: one for all the instances, or one for each.
-            instances: ids; default: all.
+            instances: ids or a mask, (N,); default: all.
 
         Returns:
             One result an instance: SUCCESSFUL where its goal was accepted.
@@ -84,13 +88,15 @@ class Controller(ABC, Generic[Goal]):
         each = goals if isinstance(goals, Sequence) else [goals] * len(ids)
         if len(each) != len(ids):
             raise UserError(f"goals: {len(each)} where {len(ids)} instances want one each.")
+        if self.is_stopped:
+            return [Result(ErrorCode.INVALID_GOAL, "the controller is inactive")] * len(ids)
         results = self._accept_all(ids, each)
         accepted = ids[np.array([bool(result) for result in results], np.bool_)]
         self.status[accepted] = GoalStatus.EXECUTING
         self.error_code[accepted] = ErrorCode.SUCCESSFUL
         return results
 
-    def cancel(self, instances: Ids | None = None) -> None:
+    def cancel(self, instances: Ids | Mask | None = None) -> None:
         """End the goals of instances, which then hold where they are."""
         ids = self._ids(instances)
         ids = ids[self.is_active[ids]]
@@ -122,7 +128,7 @@ class Controller(ABC, Generic[Goal]):
         for name in (*self.COMMON, *self.STATE):
             getattr(self, name)[rows] = snapshot[name][rows]
 
-    def _ids(self, instances: Ids | None) -> Ids:
+    def _ids(self, instances: Ids | Mask | None) -> Ids:
         """Return ids of instances, all for None."""
         ids = np.asarray(as_indices(instances, self.num_instances), np.int64)
         wrong = ids[(ids < 0) | (ids >= self.num_instances)]

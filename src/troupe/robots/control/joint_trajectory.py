@@ -30,10 +30,7 @@ from troupe.robots.control.trajectory import (
     checked,
     segments,
 )
-from troupe.robots.robot import Robot
-
-ALLOWED_START_RAD = 0.01
-"""How far from the arm a trajectory may begin whose first waypoint is at time 0."""
+from troupe.robots.robot import START_TOLERANCE_RAD, Robot
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,10 +166,13 @@ class JointTrajectoryController(Controller[FollowJointTrajectoryGoal]):
         if goal.goal_time_tolerance_ns < -1:
             message = f"goal_time_tolerance_ns: {goal.goal_time_tolerance_ns} is negative"
             raise GoalError(ErrorCode.INVALID_GOAL, message)
-        waypoints = self._from_here(i, goal.start_ns, waypoints)
+        start, waypoints = self._from_here(i, goal.start_ns, waypoints)
         duration_s = np.diff(waypoints.times_ns) / NANOSECONDS["s"]
+        # what tells the arm's start from the written one is no reason to refuse: a trajectory at
+        # the speed limit could never begin
+        written = segments(duration_s, waypoints.starting_at(start))
+        check_between(self.robot, duration_s, written)
         parts = segments(duration_s, waypoints)
-        check_between(self.robot, duration_s, parts)
 
         count = len(waypoints.times_ns)
         self._widen(count)
@@ -185,8 +185,14 @@ class JointTrajectoryController(Controller[FollowJointTrajectoryGoal]):
         late_ns = goal.goal_time_tolerance_ns or self._time_tolerance_ns
         self.time_tolerance_ns[i] = late_ns if late_ns > 0 else NEVER_NS
 
-    def _from_here(self, i: int, start_ns: int | None, waypoints: Waypoints) -> Waypoints:
-        """Return waypoints at absolute times, less those that are over, from what is desired."""
+    def _from_here(
+        self, i: int, start_ns: int | None, waypoints: Waypoints
+    ) -> tuple[Array, Waypoints]:
+        """Return the written start, (dof,), and waypoints at absolute times from what is desired.
+
+        Waypoints that are over are left out. Where none is written for now, what is desired is the
+        start.
+        """
         now_ns = int(self.now_ns[i])
         if self.is_new[i] and start_ns is not None:
             message = "start_ns: there is no time before the first update"
@@ -196,22 +202,24 @@ class JointTrajectoryController(Controller[FollowJointTrajectoryGoal]):
             message = f"start_ns: the trajectory ended at {times_ns[-1]} ns, it is {now_ns} ns"
             raise GoalError(ErrorCode.OLD_HEADER_TIMESTAMP, message)
         left = times_ns > now_ns
-        if not left.all() and start_ns is None:
-            self._check_start(i, waypoints.positions[0])
+        start = self.desired[i, 0]
+        if times_ns[0] == now_ns or not left.any():
+            start = waypoints.positions[~left][-1]
+            self._check_start(i, start)
         if not left.any():
             left[-1] = True
-            return waypoints.some(times_ns, left)
-        return waypoints.some(times_ns, left).after(now_ns, self.desired[i])
+            return start, waypoints.some(times_ns, left)
+        return start, waypoints.some(times_ns, left).after(now_ns, self.desired[i])
 
     def _check_start(self, i: int, first: Array) -> None:
         """Refuse a trajectory that begins at once, but elsewhere."""
         away = np.abs(first - self.desired[i, 0])
-        if away.max() > ALLOWED_START_RAD:
+        if away.max() > START_TOLERANCE_RAD:
             j = int(away.argmax())
             raise GoalError(
                 ErrorCode.INVALID_GOAL,
-                f"positions: '{self.robot.joint_names[j]}' begins at {first[j]:.4g} rad and at "
-                f"time 0, but is held at {self.desired[i, 0, j]:.4g} rad",
+                f"positions: '{self.robot.joint_names[j]}' is to be at {first[j]:.4g} rad at once, "
+                f"but is held at {self.desired[i, 0, j]:.4g} rad",
             )
 
     def _sample(self) -> None:
@@ -248,12 +256,13 @@ class JointTrajectoryController(Controller[FollowJointTrajectoryGoal]):
         return describe(self.robot, code, self.violation[i])
 
     def _stay(self, ids: Ids) -> None:
-        """Let arms hold where they were measured."""
+        """Let arms hold where they were measured, or at the limits that they sag beyond."""
+        here = np.clip(self.actual[ids, 0], *self.robot.position_limits)
         self.knot_ns[ids], self.count[ids] = NEVER_NS, 1
         self.coefficients[ids] = 0.0
-        self.coefficients[ids, 0, 0] = self.actual[ids, 0]
+        self.coefficients[ids, 0, 0] = here
         self.desired[ids] = 0.0
-        self.desired[ids, 0] = self.actual[ids, 0]
+        self.desired[ids, 0] = here
 
     def _widen(self, count: int) -> None:
         """Make room for trajectories of so many knots."""

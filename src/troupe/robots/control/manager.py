@@ -41,13 +41,15 @@ class ControllerManager:
         self._active: dict[str, None] = {}
 
     def load(self, name: str, controller: Controller[Any]) -> None:
-        """Add a controller, inactive.
+        """Add a controller, inactive: its goals are cancelled, and it refuses others.
 
         Raises:
             UserError: if the name is taken.
         """
         if name in self._controllers:
             raise UserError(f"a controller '{name}' is loaded already.")
+        controller.cancel()
+        controller.is_stopped = True
         self._controllers[name] = controller
 
     def controller(self, name: str) -> Controller[Any]:
@@ -97,11 +99,13 @@ class ControllerManager:
                 claimed[joint] = name
         for name in deactivate:
             self._controllers[name].cancel()
+            self._controllers[name].is_stopped = True
             self._active.pop(name, None)
         for name in activate:
             if name not in self._active:
                 controller = self._controllers[name]
                 controller.hold(read(controller.reads[0]))
+                controller.is_stopped = False
                 self._active[name] = None
 
     def update(

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from troupe.core.arrays import Array
 from troupe.core.time import NANOSECONDS
+from troupe.robots.control.controller import Times
 from troupe.robots.control.results import ErrorCode, GoalError
 from troupe.robots.control.splines import cubic, evaluate, linear, quintic
-from troupe.robots.robot import Robot
+from troupe.robots.robot import START_TOLERANCE_RAD, Robot
 from troupe.robots.trajectory import durations_s
-
-Times = npt.NDArray[np.int64]
 
 SLACK = 1e-6
 """Share of a limit by which rounding may exceed it."""
@@ -50,9 +49,12 @@ class JointTrajectory:
 
         Args:
             robot: the arm.
-            waypoints: (P, dof), rad; where the arm is, then where it goes.
+            waypoints: (P, dof), rad; where the arm is, then where it goes. An arm that is at most
+                `START_TOLERANCE_RAD` outside its limits begins at them.
             least_s: durations of segments that are not undercut.
         """
+        here = robot.at_limits(waypoints[:1], START_TOLERANCE_RAD)
+        waypoints = np.concatenate([here, waypoints[1:]])
         spent_s = durations_s(waypoints[None], robot.velocity_limits, least_s)[0]
         spent_ns = np.ceil(spent_s * NANOSECONDS["s"]).astype(np.int64)
         moving = np.concatenate([[True], spent_ns > 0])
@@ -125,6 +127,10 @@ class Waypoints:
         own = (self.positions, self.velocities, self.accelerations)
         p, v, a = (np.vstack([first, rest]) for first, rest in zip(state, own, strict=True))
         return Waypoints(np.concatenate([[time_ns], self.times_ns]), p, v, a, self.order)
+
+    def starting_at(self, position: Array) -> Waypoints:
+        """Return the same waypoints with another first position, (dof,)."""
+        return replace(self, positions=np.vstack([position, self.positions[1:]]))
 
 
 def checked(robot: Robot, trajectory: JointTrajectory) -> Waypoints:
@@ -251,6 +257,6 @@ def _check_limits(robot: Robot, position: Array, velocity: Array) -> None:
             i = int(over[:, j].argmax())
             raise GoalError(
                 ErrorCode.INVALID_GOAL,
-                f"{what}: '{robot.joint_names[j]}' would get to {values[i, j]:.4g} {unit}; its "
-                f"limits are {least[j]:.4g} and {most[j]:.4g}",
+                f"{what}: '{robot.joint_names[j]}' would get to {values[i, j]:.7g} {unit}; its "
+                f"limits are {least[j]:.7g} and {most[j]:.7g}",
             )
