@@ -7,7 +7,7 @@ part and can be imported without the part's simulator or learner.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -22,6 +22,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from troupe.core import plugins
 from troupe.core.errors import UserError, unknown
 from troupe.core.time import exact_duration, format_duration, parse_duration
 
@@ -142,6 +143,65 @@ def validated(
         return cls.model_validate(value, context={"directories": directories})
     except ValidationError as error:
         raise _user_error(cls, _first(error), where) from error
+
+
+Classes = str | Mapping[str, type[Settings]]
+"""Settings classes by the name of their type, or the entry-point group that offers them."""
+
+
+def typed(
+    classes: Classes,
+    value: Any,
+    where: str = "",
+    directories: Sequence[Path] = (),
+    *,
+    kind: str = "type",
+    default: str | None = None,
+) -> Settings:
+    """Return settings of the class that a mapping's ``type`` names.
+
+    Args:
+        classes: those that there are.
+        value: a mapping, or settings already.
+        where: the place in the user's input, e.g. "engines.arm".
+        directories: where files with relative paths are looked for; default: the working directory.
+        kind: what the classes are, e.g. "distribution"; a group says so itself.
+        default: the type of a mapping that names none; default: it has to.
+
+    Raises:
+        UserError: that names the first wrong key or value and the valid ones.
+    """
+    if isinstance(value, Settings):
+        return value
+    names = plugins.names(classes) if isinstance(classes, str) else tuple(classes)
+    if not isinstance(value, Mapping) or (default is None and "type" not in value):
+        wanted = "a mapping with a 'type'" if default is None else "a mapping of keys to values"
+        place = f"{where}: " if where else ""
+        listed = ", ".join(sorted(names))
+        raise UserError(f"{place}give {wanted}, not {value!r}. Valid types: {listed}.")
+    name, key = str(value.get("type", default)), f"{where}.type" if where else ""
+    if isinstance(classes, str):
+        cls: type[Settings] = plugins.load(classes, name, key)
+    elif name in classes:
+        cls = classes[name]
+    else:
+        raise unknown(kind, name, names, key)
+    return validated(cls, value, where, directories)
+
+
+def by_type(
+    classes: Classes, *, kind: str = "type", default: str | None = None
+) -> Callable[[Any, ValidationInfo], Any]:
+    """Return `typed` as a function for a `BeforeValidator`."""
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        directories = (info.context or {}).get("directories", ())
+        try:
+            return typed(classes, value, directories=directories, kind=kind, default=default)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+
+    return check
 
 
 def _first(error: ValidationError) -> Any:
