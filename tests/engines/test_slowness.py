@@ -205,7 +205,10 @@ def test_settings_are_read_again_as_they_are_written() -> None:
     ("step_time", "message"),
     [
         (20, "20 has no unit: write a number and a unit, e.g. '20ms'."),
-        ({"mean": "20ms"}, "unknown type ''. Valid: lognormal, pareto."),
+        (
+            {"mean": "20ms"},
+            "give a mapping with a 'type', not {'mean': '20ms'}. Valid types: lognorm",
+        ),
         ({"type": "paretto"}, "unknown type 'paretto'. Did you mean 'pareto'?"),
         ({"type": "pareto"}, "mean: Field required."),
         ({"type": "pareto", "mean": "2ms", "sigma": 1}, "unknown key 'sigma'. Valid: exponent, l"),

@@ -73,6 +73,14 @@ def test_nothing_is_shared_between_descriptions() -> None:
             "engines.arm=3",
             "engines.arm: give a mapping with a 'type', not 3. Valid types: bullet, gym",
         ),
+        (
+            "engines.arm.scene={type: tary}",
+            "engines.arm.scene: unknown scene 'tary'. Did you mean 'tray'? Valid: ",
+        ),
+        (
+            "engines.arm.scene={type: tray, objcts: 3}",
+            "engines.arm.scene: unknown key 'objcts'. Did you mean 'objects'?",
+        ),
         ("engines=3", "engines: Input should be a valid dictionary, not 3"),
         ("loop.step=20", "loop.step: 20 has no unit"),
         ("loop.step=0ms", "loop.step: '0ms' is less than 1ns"),
