@@ -75,7 +75,7 @@ def test_nothing_is_shared_between_descriptions() -> None:
         ),
         (
             "engines.arm.scene={type: tary}",
-            "engines.arm.scene: unknown scene 'tary'. Did you mean 'tray'? Valid: ",
+            "engines.arm.scene.type: unknown scene 'tary'. Did you mean 'tray'? Valid: ",
         ),
         (
             "engines.arm.scene={type: tray, objcts: 3}",

@@ -197,11 +197,18 @@ def by_type(
     def check(value: Any, info: ValidationInfo) -> Any:
         directories = (info.context or {}).get("directories", ())
         try:
-            return typed(classes, value, directories=directories, kind=kind, default=default)
+            return typed(classes, value, _HERE, directories, kind=kind, default=default)
         except UserError as error:
-            raise ValueError(str(error)) from error
+            raise _InnerError(str(error).removeprefix(_HERE)) from error
 
     return check
+
+
+_HERE = "here"
+
+
+class _InnerError(ValueError):
+    """What is wrong in a value, told from where it stands: ".mass: give ..." or ": give ..."."""
 
 
 def _first(error: ValidationError) -> Any:
@@ -223,6 +230,9 @@ def _user_error(cls: type[Settings], detail: Any, where: str) -> UserError:
     place = ".".join([*([where] if where else []), *keys])
     if detail["type"] == "extra_forbidden":
         return unknown("key", keys[-1], _fields_at(cls, keys[:-1]), place.rpartition(".")[0])
+    inner = detail.get("ctx", {}).get("error")
+    if isinstance(inner, _InnerError):
+        return UserError(f"{place}{inner}" if place else str(inner).lstrip(".: "))
     given = detail["input"]
     ours = detail["type"] == "value_error"  # such a message says already what was given
     silent = ours or isinstance(given, dict) or detail["type"] == "missing"
