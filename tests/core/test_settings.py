@@ -1,11 +1,21 @@
 from fractions import Fraction
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from troupe.core import UserError
-from troupe.core.settings import Duration, Settings, Timestep, nanoseconds, validated
+from troupe.core.settings import (
+    Duration,
+    Settings,
+    Timestep,
+    UserFile,
+    by_type,
+    nanoseconds,
+    typed,
+    validated,
+)
 
 
 class Inner(Settings):
@@ -49,6 +59,54 @@ def test_errors_name_place_value_and_what_is_valid(value: object, message: str) 
     with pytest.raises(UserError) as raised:
         validated(Outer, value, "x")
     assert str(raised.value).startswith(message)
+
+
+class Rod(Settings):
+    type: Literal["rod"] = "rod"
+    length: float
+
+
+class Ball(Settings):
+    type: Literal["ball"] = "ball"
+    radius: float = 1.0
+    file: UserFile | None = None
+
+
+SHAPES: dict[str, type[Settings]] = {"rod": Rod, "ball": Ball}
+
+
+class Body(Settings):
+    shape: Annotated[Rod | Ball, BeforeValidator(by_type(SHAPES, kind="shape"))]
+
+
+def test_a_type_names_the_class_of_settings(tmp_path: Path) -> None:
+    assert typed(SHAPES, {"type": "rod", "length": 2}) == Rod(length=2)
+    assert typed(SHAPES, {"radius": 2}, default="ball") == Ball(radius=2)
+    assert typed(SHAPES, Ball()) == Ball()
+    assert typed("troupe.scenes", {"type": "tray"}).model_dump()["type"] == "tray"
+    (tmp_path / "a.obj").write_text("")
+    ball = {"shape": {"type": "ball", "file": "a.obj"}}
+    assert validated(Body, ball, directories=[tmp_path]).shape.file == tmp_path / "a.obj"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (3, "x: give a mapping with a 'type', not 3. Valid types: ball, rod."),
+        ({"length": 1}, "x: give a mapping with a 'type', not {'length': 1}. Valid types: ball"),
+        ({"type": "bal"}, "x.type: unknown shape 'bal'. Did you mean 'ball'? Valid: ball, rod."),
+        ({"type": "ball", "radus": 1}, "x: unknown key 'radus'. Did you mean 'radius'?"),
+        ({"type": "rod"}, "x.length: Field required."),
+        ({"type": "rod", "length": "a"}, "x.length: Input should be a valid number"),
+    ],
+)
+def test_what_is_wrong_with_a_type_is_told(value: object, message: str) -> None:
+    with pytest.raises(UserError) as raised:
+        typed(SHAPES, value, "x", kind="shape")
+    assert str(raised.value).startswith(message)
+    with pytest.raises(UserError) as raised:
+        validated(Body, {"shape": value}, "y")
+    assert str(raised.value).startswith("y.shape" + message.removeprefix("x"))
 
 
 def test_settings_do_not_change() -> None:

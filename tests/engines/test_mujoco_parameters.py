@@ -43,6 +43,8 @@ PACKS = {
     "mass": {"kind": "body", "names": ["box", "pole"], "field": "mass"},
     "gain": {"kind": "actuator", "names": "pole", "field": "servo_stiffness"},
     "drag": {"kind": "actuator", "names": ["pole"], "field": "servo_damping"},
+    "inertia": {"kind": "body", "names": ["box", "pole"], "field": "inertia"},
+    "pole_drag": {"kind": "actuator", "names": "pole", "field": "servo_damping"},
     "texture": {"kind": "material", "names": "cover", "field": "texid"},
     "material": {"kind": "geom", "names": "box", "field": "matid"},
 }
@@ -114,6 +116,63 @@ def test_an_inertia_follows_the_mass_and_a_reset_brings_both_back(scene: Path) -
     engine.reset([0] * 3)
     np.testing.assert_array_equal(engine.batch.expanded("body_inertia"), before)
     np.testing.assert_array_equal(engine.read("mass"), mass)
+
+
+def test_a_mass_comes_back_from_nothing_with_its_inertia(scene: Path) -> None:
+    engine, other = build(scene), build(scene)
+    mass, inertia = engine.read("mass").copy(), engine.read("inertia").copy()
+    engine.write("mass", mass * [[0.0, 1.0]])
+    assert (engine.read("inertia")[:, 0] == 0).all()
+    np.testing.assert_array_equal(engine.read("inertia")[:, 1], inertia[:, 1])
+    other.restore(engine.snapshot())
+    for restored in (engine, other):
+        restored.write("mass", mass * 3)
+        np.testing.assert_allclose(restored.read("inertia"), inertia * 3)
+
+
+def test_an_inertia_stays_in_proportion_over_many_masses(scene: Path) -> None:
+    engine = build(scene)
+    mass, inertia = engine.read("mass").copy(), engine.read("inertia").copy()
+    rng = np.random.default_rng(1)
+    for _ in range(2000):
+        engine.write("mass", mass * rng.uniform(0.1, 10, (3, 2)))
+    engine.write("mass", mass)
+    np.testing.assert_allclose(engine.read("inertia"), inertia, rtol=4e-16)
+
+
+def test_a_mass_takes_an_inertia_along_that_was_written_after_it(scene: Path) -> None:
+    engine, other = build(scene), build(scene)
+    mass, own = engine.read("mass").copy(), [[[1.0, 2.0, 2.5], [0.5, 0.5, 0.7]]]
+    engine.write("mass", mass * 2)
+    engine.write("inertia", own, np.array([1]))
+    engine.write("mass", mass)
+    np.testing.assert_allclose(engine.read("inertia")[1], np.array(own[0]) / 2)
+    other.restore(engine.snapshot())
+    for restored in (engine, other):
+        restored.write("mass", mass * 1.1)
+    np.testing.assert_array_equal(engine.read("inertia"), other.read("inertia"))
+    np.testing.assert_allclose(engine.read("inertia")[1], np.array(own[0]) / 2 * 1.1)
+
+
+def test_all_packs_of_a_servo_tell_the_same_damping(scene: Path) -> None:
+    engine = build(scene)
+    engine.write("pole_drag", [5.0], np.array([1]))
+    assert engine.read("drag").tolist() == [[3.0], [5.0], [3.0]]
+    engine.write("drag", engine.read("drag") * 2)
+    assert engine.read("pole_drag").tolist() == [6.0, 10.0, 6.0]
+    robot = {"robot": "scara", "packs": {"drag": {**PACKS["drag"], "names": "joint2"}}}
+    arm = validated(MujocoSettings, robot, "engines.arm").build("arm", 2, 1)
+    damping = arm.read("servo_damping").copy()
+    arm.write("drag", [7.0], np.array([1]))
+    assert arm.read("servo_damping").tolist() == [
+        damping[0].tolist(),
+        [damping[1, 0], 7.0, damping[1, 2]],
+    ]
+    kept = arm.snapshot()
+    arm.reset([0] * 2)
+    np.testing.assert_array_equal(arm.read("servo_damping"), damping)
+    arm.restore(kept)
+    assert arm.read("servo_damping")[1, 1] == 7.0
 
 
 def test_servo_gains_are_those_of_a_model_that_was_written_so(scene: Path) -> None:

@@ -69,7 +69,18 @@ def test_nothing_is_shared_between_descriptions() -> None:
         ("engines.arm.type=mujco", "engines.arm.type: unknown engine 'mujco'. Did you mean"),
         ("engines.arm.timestep=2", "engines.arm.timestep: 2 has no unit: write a number and a u"),
         ("engines.arm.timstep=2ms", "engines.arm: unknown key 'timstep'. Did you mean 'timestep'"),
-        ("engines.arm=3", "engines.arm: give a mapping with a 'type'. Valid types: bullet, gym"),
+        (
+            "engines.arm=3",
+            "engines.arm: give a mapping with a 'type', not 3. Valid types: bullet, gym",
+        ),
+        (
+            "engines.arm.scene={type: tary}",
+            "engines.arm.scene.type: unknown scene 'tary'. Did you mean 'tray'? Valid: ",
+        ),
+        (
+            "engines.arm.scene={type: tray, objcts: 3}",
+            "engines.arm.scene: unknown key 'objcts'. Did you mean 'objects'?",
+        ),
         ("engines=3", "engines: Input should be a valid dictionary, not 3"),
         ("loop.step=20", "loop.step: 20 has no unit"),
         ("loop.step=0ms", "loop.step: '0ms' is less than 1ns"),

@@ -11,6 +11,7 @@ from troupe.experiments.schema import Experiment
 from troupe.experiments.simulation import Simulation
 from troupe.fleet.sampler import Sampler
 from troupe.policies import MlpPolicy
+from troupe.tasks.arm import ReachTask
 
 STEP = "20ms"
 JOINTS = ["joint1", "joint2", "joint3"]
@@ -25,6 +26,14 @@ EVERYTHING: dict[str, Any] = {
         "distribution": {"type": "gaussian", "deviation": 0.02},
         "mode": "interval",
         "every": "60ms",
+    },
+    "push": {
+        "pack": "arm.joint_damping",
+        "operation": "scale",
+        "index": "joint3",
+        "distribution": {"type": "log-uniform", "low": 0.2, "high": 5},
+        "mode": "interval",
+        "every": "40ms",
     },
     "gains": {
         "pack": "arm.servo_stiffness",
@@ -155,6 +164,43 @@ def test_an_interval_draws_again_when_it_is_over_and_adds_nothing_up() -> None:
         np.testing.assert_allclose(values[-1], 0.2 + draw)
     # every 60 ms of steps of 20 ms
     assert (np.diff(values) != 0).tolist() == [s % 3 == 0 for s in range(1, 12)]
+
+
+def test_randomisations_of_a_pack_follow_each_other_after_intervals_too() -> None:
+    again = {**DAMPING, "mode": "interval", "every": "40ms"}
+    tenfold = {**DAMPING, "distribution": {"type": "choice", "values": [10]}}
+    add = {**EVERYTHING["kick"], "distribution": {"type": "uniform", "low": 1, "high": 2}}
+    randomise = {"again": again, "tenfold": tenfold, "add": add}
+    arm = read_description("scara-reach")["engines"]["arm"]
+    for host in ("here", "process"):
+        simulation = simulate(randomise, engines={"arm": {**arm, "host": host}})
+        seen = []
+        for step in range(8):
+            for i in range(3):
+                factors, (more,) = (
+                    np.array(simulation.draws(i)[f"randomise.{name}"]).reshape(-1)
+                    for name in ("again", "add")
+                )
+                expected = 0.2 * factors * 10 + [0, more, 0]
+                damping = simulation.world.read("arm.joint_damping")[i]
+                np.testing.assert_allclose(damping, expected, err_msg=f"{host} {step}")
+            seen.append((factors[0], more))
+            simulation.step(action(step, range(3)))
+        # new ones in the steps that begin 40, 80, 120 ms and 60, 120 ms after the reset
+        assert len({first for first, _ in seen}) == 4
+        assert len({more for _, more in seen}) == 3
+        simulation.close()
+
+
+def test_an_interval_leaves_elements_alone_that_it_does_not_choose() -> None:
+    third = {**DAMPING, "index": "joint3"}
+    simulation = simulate({"third": third, "kick": EVERYTHING["kick"]})
+    simulation.world.write("arm.joint_damping", [0.3, 0.4, 0.7])
+    for step in range(5):
+        simulation.step(action(step, range(3)))
+    damping = simulation.world.read("arm.joint_damping")
+    assert damping[:, [0, 2]].tolist() == [[0.3, 0.7]] * 3
+    assert (damping[:, 1] != 0.4).all()
 
 
 def test_delayed_actions_and_commands_are_those_of_former_steps() -> None:
@@ -307,6 +353,27 @@ UNIFORM = {"type": "uniform", "low": 0, "high": 1}
             {"type": "delay", "of": "arm.tool_position", "side": "command", "steps": 1},
             r"unknown datapack 'arm\.tool_position'",
         ),
+        (
+            {"type": "delay", "of": "arm.joint_targe", "side": "command", "steps": 1},
+            r"\.of: unknown datapack .* Did you mean 'arm\.joint_target'\? Valid: arm\.joint_damp",
+        ),
+        (
+            {"type": "delay", "of": "action", "side": "command", "steps": 1},
+            r"randomise\.x: side: 'command' is of a datapack that is written, not 'action'",
+        ),
+        (
+            {"type": "delay", "of": "observation", "side": "command", "steps": 1},
+            r"randomise\.x: side: 'command' is of a datapack that is written, not 'observation'",
+        ),
+        (
+            {"type": "noise", "of": "action", "deviation": 1},
+            r"randomise\.x\.of: unknown datapack 'action'\. Valid: arm\..*, observation\.",
+        ),
+        (
+            {"pack": "arm.joint_damping", "distribution": UNIFORM, "index": "::0"},
+            r"randomise\.x\.index: '::0' does not fit the shape \(3,\): slice step cannot be zero",
+        ),
+        (3, r"randomise\.x: give a mapping of keys to values, not 3\. Valid types: delay, noise"),
         ({"type": "delay", "of": "action", "steps": [2, 1]}, r"steps: 2 is more than 1"),
         ({"type": "noise", "of": "observation"}, r"'deviation', 'bias' and 'dropout'"),
         (
@@ -320,6 +387,16 @@ UNIFORM = {"type": "uniform", "low": 0, "high": 1}
 def test_what_is_wrong_is_told_before_anything_starts(entry: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Simulation(experiment({"x": entry}), 1)
+
+
+def test_whether_actions_count_always_is_for_the_task_to_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ReachTask, "decides", lambda self, world: np.ones(3, bool), raising=False)
+    simulate({"late": EVERYTHING["action"]})
+    monkeypatch.setattr(ReachTask, "decides_always", False)
+    with pytest.raises(UserError, match=r"count at some steps only; delay a datapack"):
+        simulate({"late": EVERYTHING["action"]})
 
 
 def test_there_must_be_a_task_whose_actions_count_at_every_step() -> None:

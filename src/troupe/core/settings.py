@@ -7,7 +7,7 @@ part and can be imported without the part's simulator or learner.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -22,6 +22,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from troupe.core import plugins
 from troupe.core.errors import UserError, unknown
 from troupe.core.time import exact_duration, format_duration, parse_duration
 
@@ -144,6 +145,72 @@ def validated(
         raise _user_error(cls, _first(error), where) from error
 
 
+Classes = str | Mapping[str, type[Settings]]
+"""Settings classes by the name of their type, or the entry-point group that offers them."""
+
+
+def typed(
+    classes: Classes,
+    value: Any,
+    where: str = "",
+    directories: Sequence[Path] = (),
+    *,
+    kind: str = "type",
+    default: str | None = None,
+) -> Settings:
+    """Return settings of the class that a mapping's ``type`` names.
+
+    Args:
+        classes: those that there are.
+        value: a mapping, or settings already.
+        where: the place in the user's input, e.g. "engines.arm".
+        directories: where files with relative paths are looked for; default: the working directory.
+        kind: what the classes are, e.g. "distribution"; a group says so itself.
+        default: the type of a mapping that names none; default: it has to.
+
+    Raises:
+        UserError: that names the first wrong key or value and the valid ones.
+    """
+    if isinstance(value, Settings):
+        return value
+    names = plugins.names(classes) if isinstance(classes, str) else tuple(classes)
+    if not isinstance(value, Mapping) or (default is None and "type" not in value):
+        wanted = "a mapping with a 'type'" if default is None else "a mapping of keys to values"
+        place = f"{where}: " if where else ""
+        listed = ", ".join(sorted(names))
+        raise UserError(f"{place}give {wanted}, not {value!r}. Valid types: {listed}.")
+    name, key = str(value.get("type", default)), f"{where}.type" if where else ""
+    if isinstance(classes, str):
+        cls: type[Settings] = plugins.load(classes, name, key)
+    elif name in classes:
+        cls = classes[name]
+    else:
+        raise unknown(kind, name, names, key)
+    return validated(cls, value, where, directories)
+
+
+def by_type(
+    classes: Classes, *, kind: str = "type", default: str | None = None
+) -> Callable[[Any, ValidationInfo], Any]:
+    """Return `typed` as a function for a `BeforeValidator`."""
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        directories = (info.context or {}).get("directories", ())
+        try:
+            return typed(classes, value, _HERE, directories, kind=kind, default=default)
+        except UserError as error:
+            raise _InnerError(str(error).removeprefix(_HERE)) from error
+
+    return check
+
+
+_HERE = "here"
+
+
+class _InnerError(ValueError):
+    """What is wrong in a value, told from where it stands: ".mass: give ..." or ": give ..."."""
+
+
 def _first(error: ValidationError) -> Any:
     """Return the error to tell: an unknown key, which explains others, or else the first one.
 
@@ -163,6 +230,9 @@ def _user_error(cls: type[Settings], detail: Any, where: str) -> UserError:
     place = ".".join([*([where] if where else []), *keys])
     if detail["type"] == "extra_forbidden":
         return unknown("key", keys[-1], _fields_at(cls, keys[:-1]), place.rpartition(".")[0])
+    inner = detail.get("ctx", {}).get("error")
+    if isinstance(inner, _InnerError):
+        return UserError(f"{place}{inner}" if place else str(inner).lstrip(".: "))
     given = detail["input"]
     ours = detail["type"] == "value_error"  # such a message says already what was given
     silent = ours or isinstance(given, dict) or detail["type"] == "missing"

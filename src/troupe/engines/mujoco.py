@@ -275,11 +275,16 @@ def _parameters(batch: Batch, packs: Mapping[str, Pack]) -> dict[str, npt.NDArra
     fields = sorted(f for f in MODEL_FIELDS if batch.expanded(f) is not None)
     parameters = {field: batch.expand(field) for field in fields}
     own = {n: p.parts[0] for n, p in packs.items() if p.is_parameter and p.follow is not None}
+    memories = {f"{n}/memory": p.memory for n, p in packs.items() if p.memory is not None}
     shared = list(parameters.values())
-    return parameters | {
-        name: values
-        for name, values in own.items()
-        if not any(np.may_share_memory(values, field) for field in shared)
+    return {
+        **parameters,
+        **memories,
+        **{
+            name: values
+            for name, values in own.items()
+            if not any(np.may_share_memory(values, field) for field in shared)
+        },
     }
 
 

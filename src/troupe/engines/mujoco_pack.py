@@ -26,6 +26,8 @@ class Pack:
         is_parameter: whether they are model parameters, from which others may have to follow.
         follow: called after a write, with the rows and what stood there before, to let others
             follow.
+        memory: what `follow` keeps of each instance, (num_instances, ...), if anything.
+        is_negated: whether the parts hold the negatives of the values.
     """
 
     spec: ArraySpec
@@ -33,12 +35,13 @@ class Pack:
     writable: bool
     is_parameter: bool = False
     follow: Follow | None = None
+    memory: npt.NDArray[Any] | None = None
+    is_negated: bool = False
 
     def read(self) -> npt.NDArray[Any]:
         """Return the values, (num_instances, *shape)."""
-        if len(self.parts) == 1:
-            return self.parts[0]
-        return np.stack(self.parts, axis=1)
+        values = self.parts[0] if len(self.parts) == 1 else np.stack(self.parts, axis=1)
+        return -values if self.is_negated else values
 
     def write(self, value: npt.ArrayLike, instances: Ids | None) -> None:
         """Set the values of instances, all for None."""
@@ -57,6 +60,7 @@ class Pack:
         return replace(self, spec=own, parts=[values[:, 0]])
 
     def _assign(self, value: npt.ArrayLike, rows: Rows) -> None:
+        value = -np.asarray(value) if self.is_negated else value
         if len(self.parts) == 1:
             self.parts[0][rows] = value
             return

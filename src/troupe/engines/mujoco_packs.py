@@ -131,10 +131,10 @@ def _user_pack(batch: Batch, binding: PackBinding, where: str) -> Pack:
         parts = [parts[0][:, None]] if len(parts) == 1 else parts
     low, high = FIELD_BOUNDS.get(binding.field if writable else "", (-np.inf, np.inf))
     spec = ArraySpec(shape, binding.unit, np.asarray(low), np.asarray(high), dtype=parts[0].dtype)
-    follow = None
+    pack = Pack(spec, parts, writable, is_parameter)
     if is_parameter and (binding.kind, binding.field) == ("body", "mass"):
-        follow = inertia_follows(batch, parts, [batch.model.body(name).id for name in names])
-    return Pack(spec, parts, writable, is_parameter, follow)
+        return inertia_follows(pack, batch, [batch.model.body(name).id for name in names])
+    return pack
 
 
 def _servo_pack(batch: Batch, binding: PackBinding, names: Sequence[str], where: str) -> Pack:

@@ -7,15 +7,14 @@ A body's inertia is in proportion to its mass.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import mujoco
 import numpy as np
-import numpy.typing as npt
 from mujoco.batch import Batch
 
 from troupe.core.arrays import Array, ArraySpec
-from troupe.engines.mujoco_pack import Follow, Pack, Rows
+from troupe.engines.mujoco_pack import Pack, Rows
 from troupe.engines.mujoco_settings import SERVO_FIELDS
 from troupe.robots import Robot
 
@@ -51,32 +50,49 @@ def robot_parameters(batch: Batch, robot: Robot) -> dict[str, Pack]:
     )
     packs = {
         "joint_damping": Pack(spec, [damping], True, True),
-        "link_mass": Pack(kg, masses, True, True, inertia_follows(batch, masses, bodies)),
+        "link_mass": inertia_follows(Pack(kg, masses, True, True), batch, bodies),
     }
     actuators = [model.actuator(name).id for name in names]
     return packs | (servo_packs(batch, actuators, names) if are_servos(model, actuators) else {})
 
 
-def inertia_follows(
-    batch: Batch, masses: Sequence[npt.NDArray[Any]], bodies: Sequence[int]
-) -> Follow:
-    """Return what scales inertias with their masses: a body gets denser, not of another shape.
+def inertia_follows(pack: Pack, batch: Batch, bodies: Sequence[int]) -> Pack:
+    """Return a pack of masses that scales inertias with them: a body gets denser, of one shape.
+
+    What it keeps is the inertia per unit mass, m2, so that nothing adds up over many writes and
+    a mass may come back from 0. It is found anew where an inertia was written in between.
 
     Args:
+        pack: one mass for each body.
         batch: of the simulations.
-        masses: parts of a pack, together one number for each body.
         bodies: their ids in the model.
     """
-    inertia = batch.expand("body_inertia")
+    inertia, model = batch.expand("body_inertia"), batch.model
+    nominal = _per_kg(model.body_inertia[bodies], model.body_mass[bodies])
+    memory = np.tile(nominal, (len(inertia), 1, 1))
+
+    def masses(rows: Rows) -> Array:
+        return pack.read()[rows].reshape(-1, len(bodies))
 
     def follow(rows: Rows, before: Array) -> None:
-        former = before.reshape(len(before), len(bodies))
-        now = np.concatenate([part[rows].reshape(len(before), -1) for part in masses], axis=1)
-        factors = np.where(former > 0, now / np.where(former > 0, former, 1.0), 1.0)
+        former, now = before.reshape(-1, len(bodies)), masses(rows)
+        present, kept = inertia[rows][:, bodies], memory[rows]
+        is_other = (former > 0) & (kept * former[..., None] != present).any(axis=-1)
+        kept = np.where(is_other[..., None], _per_kg(present, former), kept)
+        memory[rows] = kept
+        # a body that has had no mass yet has no shape either
+        changes = (now != former) & kept.any(axis=-1)
+        values = np.where(changes[..., None], kept * now[..., None], present)
         for column, body in enumerate(bodies):
-            inertia[rows, body] = inertia[rows, body] * factors[:, column, None]
+            inertia[rows, body] = values[:, column]
 
-    return follow
+    return replace(pack, follow=follow, memory=memory)
+
+
+def _per_kg(inertia: Array, mass: Array) -> Array:
+    """Return inertias (..., 3) per unit mass, 0 where there is none."""
+    per_kg: Array = inertia / np.where(mass > 0, mass, np.inf)[..., None]
+    return per_kg
 
 
 def are_servos(model: mujoco.MjModel, actuators: Sequence[int]) -> bool:
@@ -90,25 +106,24 @@ def servo_packs(
     batch: Batch, actuators: Sequence[int], names: Sequence[str] = ()
 ) -> dict[str, Pack]:
     """Return ``servo_stiffness`` and ``servo_damping`` of position servos, (k,) each."""
-    ids = np.asarray(actuators)
     gain, bias = batch.expand("actuator_gainprm"), batch.expand("actuator_biasprm")
-    damping = -bias[:, ids, 2]
 
     def stiffen(rows: Rows, before: Array) -> None:
-        for i in ids:
+        for i in actuators:
             bias[rows, i, 1] = -gain[rows, i, 0]
 
-    def damp(rows: Rows, before: Array) -> None:
-        for column, i in enumerate(ids):
-            bias[rows, i, 2] = -damping[rows, column]
-
-    columns = [gain[:, i, 0] for i in ids]
-    columns = columns if len(columns) > 1 else [columns[0][:, None]]
     stiffness_spec, damping_spec = (
-        ArraySpec((len(ids),), unit, low=np.asarray(0.0), names=tuple(names))
+        ArraySpec((len(actuators),), unit, low=np.asarray(0.0), names=tuple(names))
         for unit in SERVO_FIELDS.values()
     )
+    stiffness = _columns(gain[..., 0], actuators)
+    damping = _columns(bias[..., 2], actuators)
     return {
-        "servo_stiffness": Pack(stiffness_spec, columns, True, True, stiffen),
-        "servo_damping": Pack(damping_spec, [damping], True, True, damp),
+        "servo_stiffness": Pack(stiffness_spec, stiffness, True, True, stiffen),
+        "servo_damping": Pack(damping_spec, damping, True, True, is_negated=True),
     }
+
+
+def _columns(values: Array, ids: Sequence[int]) -> list[Array]:
+    """Return live parts of a pack, one for each object."""
+    return [values[:, i] for i in ids] if len(ids) > 1 else [values[:, ids[0]][:, None]]

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo
 
-from troupe.core.errors import UserError, unknown
 from troupe.core.seeding import Generator
-from troupe.core.settings import Duration, Settings, validated
+from troupe.core.settings import Duration, Settings, by_type
 
 
 class DrawnTime(Settings):
@@ -68,17 +67,12 @@ class LognormalTime(DrawnTime):
 _DRAWN: dict[str, type[DrawnTime]] = {"pareto": ParetoTime, "lognormal": LognormalTime}
 
 
-def _drawn(value: Any) -> Any:
-    """Return the settings that a mapping's type names; anything else is for others to check."""
-    if not isinstance(value, Mapping):
-        return value
-    name = str(value.get("type", ""))
-    try:
-        if name not in _DRAWN:
-            raise unknown("type", name, _DRAWN)
-        return validated(_DRAWN[name], value)
-    except UserError as error:
-        raise ValueError(str(error)) from error
+_of_type = by_type(_DRAWN)
+
+
+def _drawn(value: Any, info: ValidationInfo) -> Any:
+    """Return the settings of a mapping; anything else is for others to check."""
+    return _of_type(value, info) if isinstance(value, Mapping) else value
 
 
 StepTime = Annotated[Duration | ParetoTime | LognormalTime, BeforeValidator(_drawn)]

@@ -11,7 +11,7 @@ import yaml
 
 from troupe.core import UserError, plugins
 from troupe.core.errors import unknown
-from troupe.core.settings import validated
+from troupe.core.settings import typed, validated
 from troupe.experiments.aliases import resolve_aliases
 from troupe.experiments.schema import Experiment
 from troupe.loop import EventLoopSettings, FixedStepSettings
@@ -140,16 +140,16 @@ def build_experiment(description: Mapping[str, Any]) -> Experiment:
     engines = values.get("engines")
     if isinstance(engines, dict):
         values["engines"] = {
-            name: _typed("troupe.engines", engine, f"engines.{name}", directories)
+            name: typed("troupe.engines", engine, f"engines.{name}", directories)
             for name, engine in engines.items()
         }
     if "loop" in values:
         values["loop"] = _loop(values["loop"], directories)
     for section in ("task", "learner"):
         if values.get(section) is not None:
-            values[section] = _typed(f"troupe.{section}s", values[section], section, directories)
+            values[section] = typed(f"troupe.{section}s", values[section], section, directories)
     if isinstance(fleet := values.get("fleet"), Mapping) and fleet.get("merge") is not None:
-        merged = _typed("troupe.merges", fleet["merge"], "fleet.merge", directories)
+        merged = typed("troupe.merges", fleet["merge"], "fleet.merge", directories)
         values["fleet"] = {**fleet, "merge": merged}
     return validated(Experiment, values, directories=directories)
 
@@ -164,15 +164,6 @@ def _loop(value: Any, directories: Sequence[Path]) -> Any:
     if name not in LOOPS:
         raise unknown("loop", name, LOOPS, "loop.type")
     return validated(LOOPS[name], value, "loop", directories)
-
-
-def _typed(group: str, value: Any, where: str, directories: Sequence[Path]) -> Any:
-    """Return the settings of one part, of the class that its type names."""
-    if not isinstance(value, Mapping) or "type" not in value:
-        names = ", ".join(plugins.names(group))
-        raise UserError(f"{where}: give a mapping with a 'type'. Valid types: {names}.")
-    cls = plugins.load(group, str(value["type"]), f"{where}.type")
-    return validated(cls, value, where, directories)
 
 
 def _read_text(path: Path) -> str:

@@ -41,6 +41,8 @@ class Joint:
 class Servo:
     """Position controllers of the joints: proportional, damped, limited.
 
+    Gains may also lead with instances that differ, (N, dof).
+
     Attributes:
         stiffness: (dof,), N m/rad.
         damping: (dof,), N m s/rad.

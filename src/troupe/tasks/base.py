@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,12 @@ class Task(Protocol):
     Attributes:
         observation_spec: of one instance.
         action_spec: of one instance; continuous actions lie in -1 .. 1.
+        decides_always: whether actions count at every step; where not, `decides` says at which.
     """
 
     observation_spec: ArraySpec
     action_spec: ArraySpec
+    decides_always: ClassVar[bool] = True
 
     def reset(self, world: World, instances: Ids, rng: Sequence[Generator]) -> None:
         """Begin episodes: draw goals and initial states, one stream of randomness each."""

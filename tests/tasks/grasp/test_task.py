@@ -5,6 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from tests.tasks.grasp.conftest import run_episode
+from troupe.core import plugins
 from troupe.core.errors import UserError
 from troupe.experiments.load import load_experiment
 from troupe.experiments.simulation import Simulation
@@ -44,6 +45,34 @@ def test_most_attempts_that_aim_at_a_thing_lift_it_and_hold_it() -> None:
     assert (found["object"][~lifted] == -1).all()
     assert (found["slip_m"][lifted] < 0.05).all()
     assert (found["energy_j"] > 0).all()
+
+
+def test_the_energy_is_what_motors_of_the_instance_do() -> None:
+    half = "{operation: scale, shared: true, distribution: {type: uniform, low: 0.4, high: 0.6}"
+    simulation = simulate(
+        2,
+        f"randomise.kp={half}, pack: arm.servo_stiffness}}",
+        f"randomise.kv={half}, pack: arm.servo_damping}}",
+    )
+    read, expected = simulation.world.read, np.zeros(2)
+    for _ in range(40):
+        simulation.step(np.zeros((2, 4)))
+        speed = read("arm.joint_velocity")
+        effort = read("arm.servo_stiffness") * (
+            read("arm.joint_target") - read("arm.joint_position")
+        )
+        power_w = np.abs((effort - read("arm.servo_damping") * speed) * speed).sum(axis=1)
+        expected += power_w * simulation.loop.step_ns / 1e9
+    assert (expected > 0.1).all()
+    np.testing.assert_allclose(simulation.metrics()["energy_j"], expected)
+
+
+def test_the_engine_tells_the_gains_that_the_robot_states() -> None:
+    simulation, servo = simulate(1), plugins.load("troupe.robots", "iiwa").servo
+    for key in ("stiffness", "damping"):
+        np.testing.assert_array_equal(
+            simulation.world.read(f"arm.servo_{key}")[0], getattr(servo, key)
+        )
 
 
 def test_an_attempt_beside_all_things_fails_and_ends_as_soon_as_the_fingers_are_closed() -> None:

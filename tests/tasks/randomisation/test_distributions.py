@@ -47,7 +47,7 @@ def test_a_choice_takes_numbers_or_whole_rows() -> None:
         ({"type": "gaussian", "deviation": -1}, "deviation: at least 0, not -1"),
         ({"type": "choice", "values": [1, [2, 3]]}, "either numbers, or lists of the same length"),
         ({"type": "normal"}, "unknown distribution 'normal'.* Valid: choice, gaussian"),
-        ({"low": 1}, "valid types: uniform, gaussian, log-uniform, choice"),
+        ({"low": 1}, "Valid types: choice, gaussian, log-uniform, uniform"),
         ({"type": "uniform", "low": float("nan"), "high": 1}, "finite number"),
     ],
 )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, SerializeAsAny, ValidationInfo
+from pydantic import BeforeValidator, SerializeAsAny
 
-from troupe.core import plugins
-from troupe.core.errors import unknown
-from troupe.core.settings import Settings
+from troupe.core.settings import Settings, by_type
 
 if TYPE_CHECKING:
     import mujoco
@@ -35,20 +33,5 @@ class SceneSettings(Settings):
         raise NotImplementedError
 
 
-def _of_type(value: Any, info: ValidationInfo) -> Any:
-    """Return the settings of the class that a mapping's type names."""
-    if isinstance(value, SceneSettings):
-        return value
-    valid = plugins.names("troupe.scenes")
-    if not isinstance(value, dict) or value.get("type") not in valid:
-        named = value.get("type") if isinstance(value, dict) else value
-        raise ValueError(f"give a mapping with a 'type', not {named!r}; valid: {', '.join(valid)}")
-    cls: type[SceneSettings] = plugins.load("troupe.scenes", value["type"])
-    for key in value:
-        if key not in cls.model_fields:
-            raise ValueError(str(unknown("key", str(key), cls.model_fields)))
-    return cls.model_validate(value, context=info.context)
-
-
-Scene = Annotated[SerializeAsAny[SceneSettings], BeforeValidator(_of_type)]
+Scene = Annotated[SerializeAsAny[SceneSettings], BeforeValidator(by_type("troupe.scenes"))]
 """A scene of the group ``troupe.scenes``, by its ``type``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -139,8 +138,7 @@ class TraySettings(SceneSettings):
             return Pack(spec, [values], writable=True, is_parameter=True)
 
         mass = parameter("body_mass", bodies, "kg", 0.0)
-        ids = range(first_body, first_body + things)
-        mass = replace(mass, follow=inertia_follows(batch, mass.parts, ids))
+        mass = inertia_follows(mass, batch, range(first_body, first_body + things))
 
         return {
             **_mesh_packs(batch, [mesh.name for mesh in self.load_meshes()]),

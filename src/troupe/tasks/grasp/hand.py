@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ class Hand:
             UserError: if the world lacks one.
         """
         self._servo = robot.servo
+        gains = {key: f"{engine}.servo_{key}" for key in ("stiffness", "damping")}
+        self._gains = {key: pack for key, pack in gains.items() if pack in world.outputs}
         names = ["joint_position", "joint_velocity", "tool_position", "gripper_position", *more]
         self._packs = {name: f"{engine}.{name}" for name in names}
         for pack in self._packs.values():
@@ -54,10 +57,14 @@ class Hand:
         world.write(self._fingers, np.where(is_closing, 0.0, self.open_m))
 
     def power_w(self, world: World) -> Array:
-        """Return what the joints' motors and brakes do, (N,); 0 where the gains are unknown."""
+        """Return what the joints' motors and brakes do, (N,); 0 where the gains are unknown.
+
+        The gains are each instance's own where the engine tells them, else the robot's.
+        """
         if self._servo is None:
             return np.zeros(world.num_instances)
         position, velocity = (self.read(world, f"joint_{n}") for n in ("position", "velocity"))
-        effort = self._servo.effort(self.joint_command(world), position, velocity)
+        servo = replace(self._servo, **{key: world.read(p) for key, p in self._gains.items()})
+        effort = servo.effort(self.joint_command(world), position, velocity)
         power: Array = np.abs(effort * velocity).sum(axis=1)
         return power

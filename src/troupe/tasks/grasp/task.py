@@ -30,6 +30,8 @@ AFTER_UP_S = 0.1
 class GraspTask(Task):
     """At most one attempt an episode; it succeeds when a thing is lifted and held."""
 
+    decides_always = False
+
     def __init__(
         self,
         settings: AttemptSettings,

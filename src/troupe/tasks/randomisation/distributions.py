@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
 from troupe.core.arrays import Array
-from troupe.core.errors import UserError, unknown
 from troupe.core.seeding import Generator
-from troupe.core.settings import Settings, validated
+from troupe.core.settings import Settings, by_type
 
 Numbers = FiniteFloat | Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
 """One number for all elements, or one for each along the last axis."""
@@ -159,22 +157,10 @@ DISTRIBUTIONS: dict[str, type[DistributionSettings]] = {
 }
 
 
-def _of_type(value: Any) -> Any:
-    """Return the settings that a mapping's type names."""
-    if isinstance(value, DistributionSettings):
-        return value
-    if not isinstance(value, Mapping) or "type" not in value:
-        raise ValueError(f"give a mapping with a 'type'; valid types: {', '.join(DISTRIBUTIONS)}")
-    name = str(value["type"])
-    try:
-        if name not in DISTRIBUTIONS:
-            raise unknown("distribution", name, DISTRIBUTIONS)
-        return validated(DISTRIBUTIONS[name], value)
-    except UserError as error:
-        raise ValueError(str(error)) from error
-
-
-Distribution = Annotated[Uniform | Gaussian | LogUniform | Choice, BeforeValidator(_of_type)]
+Distribution = Annotated[
+    Uniform | Gaussian | LogUniform | Choice,
+    BeforeValidator(by_type(DISTRIBUTIONS, kind="distribution")),
+]
 """A distribution by its type: {type: uniform, low: 0.8, high: 1.2}."""
 
 

@@ -16,15 +16,15 @@ from troupe.core.time import format_duration
 from troupe.tasks.randomisation.elements import elements_of
 from troupe.tasks.randomisation.settings import PackSettings
 
-Values = dict[str, npt.NDArray[Any]]
 
-
-class DrawnPack:
+class Draw:
     """One randomisation of a pack.
 
     Attributes:
         name: of the randomisation.
         pack: as "engine.pack".
+        is_repeated: whether it is drawn again and again in an episode.
+        chosen: the elements that it changes, their indices in the flat value, (E,).
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class DrawnPack:
         streams: InstanceStreams,
         step_ns: int,
     ) -> None:
-        """Look the pack up, and add arrays to the world.
+        """Look the pack up, and add an array to the world.
 
         Raises:
             UserError: if it cannot be written, the draws do not fit it or its bounds, or the
@@ -47,72 +47,59 @@ class DrawnPack:
         self._purpose = f"randomise {name}"
         spec = self._spec = _writable(world, settings.pack, where)
         self._elements = elements_of(spec, settings, where)
-        chosen = self._elements.chosen
+        self.chosen = chosen = self._elements.chosen
         self._low, self._high = spec.low.ravel()[chosen], spec.high.ravel()[chosen]
         self._check_readable(world, where)
         if settings.operation == "absolute":
             self._check_bounds(where)
-        n = world.num_instances
-        world.arrays[f"randomise/{name}"] = np.zeros((n, self._elements.num_draws))
+        world.arrays[f"randomise/{name}"] = np.zeros(
+            (world.num_instances, self._elements.num_draws)
+        )
         self._drawn = world.arrays[f"randomise/{name}"]
         self._every = _steps(settings.every, step_ns, f"{where}.every")
-        if self._every and settings.operation != "absolute":
-            self._nominal = np.zeros((n, len(chosen)))
-            world.arrays[f"randomise/{name}/nominal"] = self._nominal
+        self.is_repeated = self._every > 0
 
-    def begin(self, values: Values, ids: Ids) -> None:
-        """Draw for new episodes of instances, and change the pack's values, (n, ...)."""
-        nominal = self._flat(values)[:, self._elements.chosen].astype(np.float64)
-        if self._every and self._settings.operation != "absolute":
-            self._nominal[ids] = nominal
-        self._apply(values, nominal, ids, block=0)
+    def begin(self, ids: Ids) -> None:
+        """Draw for new episodes of instances."""
+        for i in ids:
+            self._drawn[i] = self._draw(int(i), block=0)
 
-    def due(self) -> Ids:
-        """Return the instances for which an interval is over."""
-        if not self._every:
-            return np.zeros(0, np.int64)
+    def due(self) -> npt.NDArray[np.bool_]:
+        """Return for which instances an interval is over, (N,)."""
         step = self._streams.step
-        return np.flatnonzero((step > 0) & (step % self._every == 0))
+        due: npt.NDArray[np.bool_] = (step > 0) & (step % self._every == 0)
+        return due
 
-    def again(self, values: Values, ids: Ids) -> None:
-        """Draw anew for instances that are due, and change the pack's values, (n, ...)."""
-        if self._settings.operation == "absolute":
-            nominal = np.zeros((len(ids), len(self._elements.chosen)))
-        else:
-            nominal = self._nominal[ids]
-        self._apply(values, nominal, ids, block=None)
+    def again(self, ids: Ids) -> None:
+        """Draw anew for instances that are due."""
+        for i in ids:
+            self._drawn[i] = self._draw(int(i), int(self._streams.step[i]) // self._every)
+
+    def apply(self, values: npt.NDArray[Any], ids: Ids) -> None:
+        """Change flat values of instances, (n, size), by the numbers that they have now."""
+        drawn = self._elements.spread(self._drawn[ids])
+        before = values[:, self.chosen].astype(np.float64)
+        if self._settings.operation == "add":
+            drawn = before + drawn
+        elif self._settings.operation == "scale":
+            drawn = before * drawn
+        drawn = np.clip(drawn, self._low, self._high)
+        if self._spec.dtype.kind in "iu":
+            drawn = np.rint(drawn)
+        values[:, self.chosen] = drawn
 
     def draws(self, i: int) -> Array:
         """Return the numbers that an instance has now."""
         drawn: Array = self._drawn[i]
         return drawn
 
-    def _apply(self, values: Values, nominal: Array, ids: Ids, block: int | None) -> None:
-        for i in ids:
-            self._drawn[i] = self._draw(int(i), block)
-        drawn = self._elements.spread(self._drawn[ids])
-        if self._settings.operation == "add":
-            drawn = nominal + drawn
-        elif self._settings.operation == "scale":
-            drawn = nominal * drawn
-        drawn = np.clip(drawn, self._low, self._high)
-        if self._spec.dtype.kind in "iu":
-            drawn = np.rint(drawn)
-        self._flat(values)[:, self._elements.chosen] = drawn
-
-    def _draw(self, i: int, block: int | None) -> Array:
-        if block is None:
-            block = int(self._streams.step[i]) // self._every
+    def _draw(self, i: int, block: int) -> Array:
         episode = 0 if self._settings.mode == "startup" else None
         rng = self._streams.generator(self._purpose, i, block, episode)
         return np.ravel(self._settings.distribution.draw(rng, self._elements.draw_shape))
 
-    def _flat(self, values: Values) -> npt.NDArray[Any]:
-        value = values[self.pack]
-        return value.reshape(len(value), -1)
-
     def _check_readable(self, world: World, where: str) -> None:
-        is_whole = len(self._elements.chosen) == math.prod(self._spec.shape)
+        is_whole = len(self.chosen) == math.prod(self._spec.shape)
         if self.pack in world.outputs or (is_whole and self._settings.operation == "absolute"):
             return
         raise UserError(

@@ -53,7 +53,7 @@ def elements_of(spec: ArraySpec, settings: PackSettings, where: str) -> Elements
     places = np.arange(math.prod(spec.shape)).reshape(spec.shape)
     try:
         chosen = places[_subscripts(settings.index, spec, f"{where}.index")]
-    except IndexError as error:
+    except (IndexError, ValueError) as error:
         raise UserError(
             f"{where}.index: {settings.index!r} does not fit the shape {spec.shape}: {error}."
         ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,19 @@ from troupe.core.errors import UserError, unknown
 from troupe.core.seeding import InstanceStreams
 from troupe.tasks.base import Task
 from troupe.tasks.randomisation.delays import DelayLine, SlowCommand
-from troupe.tasks.randomisation.draws import DrawnPack, Values
+from troupe.tasks.randomisation.drawn_packs import DrawnPack
+from troupe.tasks.randomisation.draws import Draw
 from troupe.tasks.randomisation.noise import SensorNoise
 from troupe.tasks.randomisation.sensing import Sensor
 from troupe.tasks.randomisation.settings import (
+    ACTION,
+    OBSERVATION,
     DelaySettings,
     NoiseSettings,
     PackSettings,
     Randomisation,
 )
 
-ACTION, OBSERVATION = "action", "observation"
 LISTED = 64
 """Draws of more numbers than this, biases of an image's pixels, are told as their mean."""
 
@@ -57,7 +59,7 @@ class Randomiser:
             UserError: if anything in the settings does not fit the world or the task.
         """
         self._world, self._task = world, task
-        self._draws: list[DrawnPack] = []
+        self._draws: list[Draw] = []
         self._lines: dict[str, list[DelayLine]] = {}
         self._noises: dict[str, list[SensorNoise]] = {}
         self._streams = streams
@@ -65,7 +67,7 @@ class Randomiser:
         for name, entry in settings.items():
             where = f"randomise.{name}.of"
             if isinstance(entry, PackSettings):
-                self._draws.append(DrawnPack(name, entry, world, streams, step_ns))
+                self._draws.append(Draw(name, entry, world, streams, step_ns))
             elif isinstance(entry, DelaySettings):
                 spec = self._delayed(entry, where)
                 line = DelayLine(name, entry, spec, world, streams)
@@ -74,6 +76,10 @@ class Randomiser:
                 spec = self._noisy(entry, where)
                 noise = SensorNoise(name, entry, spec, world, streams)
                 self._noises.setdefault(entry.of, []).append(noise)
+        self._packs = [
+            DrawnPack(pack, [draw for draw in self._draws if draw.pack == pack], world)
+            for pack in dict.fromkeys(draw.pack for draw in self._draws)
+        ]
         self._commands = {of: self._command(of) for of in self._lines if self._on(of, "command")}
         self._sensors = {
             of: Sensor(of, world, self._on(of, "sensor"), self._noises.get(of, ()))
@@ -90,10 +96,10 @@ class Randomiser:
 
     def begin(self, ids: Ids) -> None:
         """Draw for new episodes of instances, and write it; packs must be those of the reset."""
-        values = self._values(self._draws, ids)
-        for drawn in self._draws:
-            drawn.begin(values, ids)
-        self._write(values, ids)
+        # all are read before any is written, from which others may follow at once or later
+        begun = [(drawn.pack, drawn.begin(ids)) for drawn in self._packs]
+        for pack, values in begun:
+            self._world.write(pack, values, ids)
         for part in (*_all(self._lines), *_all(self._noises)):
             part.begin(ids)
 
@@ -110,12 +116,10 @@ class Randomiser:
 
     def act(self, action: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Let the task act, later perhaps, and return what it acted on; draw where it is time."""
-        for drawn in self._draws:
-            due = drawn.due()
-            if len(due):
-                values = self._values([drawn], due)
-                drawn.again(values, due)
-                self._write(values, due)
+        again = [(drawn.pack, *drawn.again()) for drawn in self._packs]
+        for pack, ids, values in again:
+            if len(ids):
+                self._world.write(pack, values, ids)
         for line in self._lines.get(ACTION, ()):
             line.fill(action, np.flatnonzero(self._streams.step == 0))
             line.put(action)
@@ -169,29 +173,16 @@ class Randomiser:
         parts = (*self._draws, *_all(self._lines), *_all(self._noises))
         return [(f"randomise.{part.name}", part.draws(i)) for part in parts]
 
-    def _values(self, draws: Iterable[DrawnPack], ids: Ids) -> Values:
-        """Return the present values of packs in instances, (n, ...), to change."""
-        values: Values = {}
-        for pack in {drawn.pack: None for drawn in draws}:
-            if pack in self._world.outputs:
-                values[pack] = np.array(self._world.read(pack)[ids])
-            else:
-                spec = self._world.input(pack)
-                values[pack] = np.zeros((len(ids), *spec.shape), spec.dtype)
-        return values
-
-    def _write(self, values: Values, ids: Ids) -> None:
-        for pack, value in values.items():
-            self._world.write(pack, value, ids)
-
     def _delayed(self, entry: DelaySettings, where: str) -> ArraySpec:
+        packs = self._world.outputs
+        if entry.side == "command":
+            both = self._world.inputs.keys() & packs
+            return self._pack(entry.of, {name: packs[name] for name in both}, (), where)
         if entry.of == OBSERVATION:
             return self._task.observation_spec
         if entry.of != ACTION:
-            packs, both = self._world.outputs, self._world.inputs.keys() & self._world.outputs
-            is_command = entry.side == "command"
-            return self._pack(entry.of, {n: packs[n] for n in both} if is_command else packs, where)
-        if type(self._task).decides is not Task.decides:
+            return self._pack(entry.of, packs, (ACTION, OBSERVATION), where)
+        if not self._task.decides_always:
             raise UserError(
                 f"{where}: actions of this task count at some steps only; delay a datapack that "
                 f"it writes instead. Valid: {', '.join(sorted(self._world.inputs))}."
@@ -201,11 +192,14 @@ class Randomiser:
     def _noisy(self, entry: NoiseSettings, where: str) -> ArraySpec:
         if entry.of == OBSERVATION:
             return self._task.observation_spec
-        return self._pack(entry.of, self._world.outputs, where)
+        return self._pack(entry.of, self._world.outputs, (OBSERVATION,), where)
 
-    def _pack(self, of: str, packs: Mapping[str, ArraySpec], where: str) -> ArraySpec:
+    def _pack(
+        self, of: str, packs: Mapping[str, ArraySpec], others: Sequence[str], where: str
+    ) -> ArraySpec:
+        """Return the spec of a pack, in the place of which others could stand."""
         if of not in packs:
-            raise unknown("datapack", of, [ACTION, OBSERVATION, *packs], where)
+            raise unknown("datapack", of, [*others, *packs], where)
         return packs[of]
 
     def _on(self, of: str, side: str) -> list[DelayLine]:

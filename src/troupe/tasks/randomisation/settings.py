@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
-from troupe.core.errors import UserError, unknown
-from troupe.core.settings import Duration, Settings, validated
+from troupe.core.settings import Duration, Settings, by_type
 from troupe.tasks.randomisation.distributions import Distribution, Numbers
+
+ACTION, OBSERVATION = "action", "observation"
+"""What can be late or noisy beside datapacks."""
 
 Operation = Literal["absolute", "add", "scale"]
 Mode = Literal["startup", "reset", "interval"]
@@ -74,6 +75,12 @@ class DelaySettings(Settings):
         return (self.steps, self.steps) if isinstance(self.steps, int) else self.steps
 
     @model_validator(mode="after")
+    def _check_side(self) -> DelaySettings:
+        if self.side == "command" and self.of in (ACTION, OBSERVATION):
+            raise ValueError(f"side: 'command' is of a datapack that is written, not '{self.of}'")
+        return self
+
+    @model_validator(mode="after")
     def _check_order(self) -> DelaySettings:
         least, most = self.range
         if least > most:
@@ -116,22 +123,9 @@ KINDS: dict[str, type[Settings]] = {
 }
 
 
-def _of_type(value: Any) -> Any:
-    """Return the settings that a mapping's type names, of a pack where it names none."""
-    if isinstance(value, tuple(KINDS.values())):
-        return value
-    if not isinstance(value, Mapping):
-        raise ValueError(f"give a mapping, e.g. {{pack: ..., distribution: ...}}, not {value!r}")
-    name = str(value.get("type", "pack"))
-    try:
-        if name not in KINDS:
-            raise unknown("type", name, KINDS)
-        return validated(KINDS[name], value)
-    except UserError as error:
-        raise ValueError(str(error)) from error
-
-
-Randomisation = Annotated[PackSettings | DelaySettings | NoiseSettings, BeforeValidator(_of_type)]
+Randomisation = Annotated[
+    PackSettings | DelaySettings | NoiseSettings, BeforeValidator(by_type(KINDS, default="pack"))
+]
 """One entry of the section ``randomise``."""
 
 Name = Annotated[str, Field(pattern=r"^[\w-]+$")]
