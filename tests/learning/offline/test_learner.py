@@ -40,7 +40,7 @@ def assert_same(one: OfflineLearner, other: OfflineLearner) -> None:
     "settings",
     [
         pytest.param(BCSettings(**SMALL), marks=pytest.mark.slow),
-        IQLSettings(**SMALL, weighting=(PrioritySettings(per="step"),)),
+        IQLSettings(**SMALL, weighting=(PrioritySettings(per="step"), NoveltySettings(bits=2))),
     ],
     ids=["bc", "iql"],
 )
