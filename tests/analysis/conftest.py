@@ -99,10 +99,11 @@ def write_run(
     error: bool = True,
     ended: bool = True,
     columns: Mapping[str, Any] | None = None,
+    store: str | None = None,
 ) -> Path:
     """Write a run directory; one that has not ended has no summary and no evaluation.
 
-    `columns` stand in the metrics instead of those made up.
+    `columns` stand in the metrics instead of those made up; from a `store` it has learned.
     """
     path.mkdir(parents=True)
     given = (f"seed={seed}", f"fleet.workers={workers}", "steps=1500000", *overrides)
@@ -120,6 +121,8 @@ def write_run(
         "versions": {"numpy": np.__version__, "pyarrow": pa.__version__},
         "started": f"2025-01-01T00:0{seed % 10}:00+00:00",
     }
+    if store is not None:
+        provenance["learned_from"] = {"store": store, "episodes": 200}
     (path / "provenance.json").write_text(json.dumps(provenance))
     measured = metrics(seed, workers, updates, error) | dict(columns or {})
     pq.write_table(pa.table(measured), path / "metrics.parquet")

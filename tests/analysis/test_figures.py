@@ -31,6 +31,17 @@ def test_error_is_in_mm_on_a_logarithmic_axis_against_time_steps_and_attempts(gr
     assert shown_mm[-1] == pytest.approx(1000 * np.median(errors_m, axis=0)[-1])
 
 
+def test_axes_say_what_kind_of_steps_and_episodes(make_run):
+    paths = [make_run("stored", store="arm"), make_run("sampled", seed=1, workers=1)]
+    learned, _ = groups = group_runs(read_runs(paths))
+    first, second, _ = return_curves([learned]).axes
+    assert first.get_ylabel() == "mean return of the\n10 test episodes"
+    assert second.get_xlabel() == "gradient steps"
+    first, second, _ = return_curves(groups).axes
+    assert first.get_ylabel() == "mean return of the\nlast 100 or 10 test episodes"
+    assert second.get_xlabel() == "steps or gradient steps"
+
+
 def test_equal_curves_are_striped_and_others_are_not(groups):
     by_time, by_steps, _ = return_curves(groups).axes
 

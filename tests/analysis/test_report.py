@@ -137,6 +137,15 @@ def test_a_task_without_an_error_has_a_report(make_run, tmp_path):
     assert [p.name for p in (tmp_path / "report_figures").iterdir()] == ["return.png"]
 
 
+def test_what_learned_from_a_store_counts_gradient_steps(make_run, tmp_path):
+    path = make_run("run", store="arm")
+    words = plain(made([path], tmp_path / "report.html"))
+    assert "245,760 gradient steps" in words
+    assert "learning time gradient steps gradient steps/s" in words
+    assert "mean error of the 10 deterministic test episodes first met a bound" in words
+    assert "training episodes" not in words
+
+
 def test_text_is_escaped(make_run, tmp_path):
     path = make_run("run", overrides=('description="<script>alert(1)</script>"',))
 

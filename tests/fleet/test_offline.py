@@ -1,6 +1,7 @@
 """Runs that learn from a store."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,16 @@ import pytest
 
 from tests.fleet.test_training import assert_same_run
 from troupe.core import UserError
-from troupe.episodes.store import compact, open_store
+from troupe.core.settings import Settings
+from troupe.episodes.store import StoreSchema, StoreWriter, compact, create_store, open_store
 from troupe.experiments.load import load_experiment
 from troupe.experiments.schema import Experiment
 from troupe.fleet.collecting.crew import collect
 from troupe.fleet.launch import run_training
 from troupe.fleet.offline import OfflineTraining, Source, check_offline, source_of
-from troupe.fleet.runs import RunDirectory
+from troupe.fleet.runs import RunDirectory, experiment_digest, run_steps
+from troupe.learning.offline.bc_settings import BCSettings
+from troupe.learning.ppo_settings import PPOSettings
 
 SMALL = ("task.episode=400ms", "fleet.instances=4")
 LEARN = (
@@ -127,6 +131,10 @@ def test_it_stops_at_a_figure_of_the_looks_or_a_time(store: str, tmp_path: Path)
         (("learner.type=bc", "fleet.workers=2"), r"fleet\.workers: nothing is sampled.*valid: 0"),
         (("learner.type=bc", "fleet.learners=2"), r"fleet\.learners: nothing is sampl.*valid: 1"),
         (("learner.type=bc", "stop={metric: sucess, value: 1}"), r"stop\.metric: unknown metric"),
+        (
+            ("learner={type: bc, evaluate_every: 0}", "stop={metric: success, value: 1}"),
+            r"learner\.evaluate_every: with 0 there is no 'success' to stop at.*valid: 1 or more",
+        ),
     ],
 )
 def test_what_does_not_learn_from_a_store_is_refused(
@@ -140,6 +148,38 @@ def test_what_does_not_learn_from_a_store_is_refused(
         with pytest.raises(UserError, match=message):
             attempt()
     assert not (tmp_path / "run").exists()
+
+
+def test_episodes_without_a_transition_are_refused_before_anything_is_written(
+    store: str, tmp_path: Path
+) -> None:
+    kept = open_store(store)
+    whole = kept.episode(kept.episode_ids()[0])
+    steps = {name: array[:1] for name, array in whole.steps.items()}
+    cut_off = replace(whole, about={**whole.about, "fault": "died"}, steps=steps)
+    place = tmp_path / "store"
+    faulty = create_store(place, StoreSchema.of(cut_off))
+    with StoreWriter(faulty, "w", spool=tmp_path / "spool") as writer:
+        writer.add(cut_off)
+    with pytest.raises(UserError, match="nothing to learn from: all transitions of the 1 episodes"):
+        run_training(small("iql"), tmp_path / "run", source=Source(str(place)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_kind_of_learner_says_what_a_resumed_run_may_change() -> None:
+    class OnlineSettings(PPOSettings):
+        gradient_steps: int = 5
+
+    def with_learner(learner: Settings) -> Experiment:
+        return load_experiment("scara-reach", SMALL).model_copy(update={"learner": learner})
+
+    short, long = (with_learner(BCSettings(gradient_steps=steps)) for steps in (400, 600))
+    assert experiment_digest(short) == experiment_digest(long)
+    assert experiment_digest(short) != experiment_digest(with_learner(BCSettings(minibatch=8)))
+    assert run_steps(long) == 600
+    few, many = (with_learner(OnlineSettings(gradient_steps=steps)) for steps in (5, 10))
+    assert experiment_digest(few) != experiment_digest(many)
+    assert run_steps(few) == few.steps
 
 
 def test_an_offline_learner_without_a_store_says_what_samples(tmp_path: Path) -> None:

@@ -25,3 +25,9 @@ def test_what_never_varied_has_no_scale_so_that_noise_on_it_is_not_amplified():
 def test_of_nothing_it_changes_nothing():
     empty = Running.empty((2,))
     np.testing.assert_allclose((jnp.array([3.0, -1.0]) - empty.mean) * empty.scale, [3, -1])
+
+
+def test_observations_are_measured_in_deviations_and_clipped():
+    seen = Running(jnp.array([1.0, 5.0]), jnp.array([4.0, 0.0]), jnp.array(10.0))
+    observation = jnp.array([[3.0, 7.0], [-200.0, 5.0]])
+    np.testing.assert_allclose(seen.normalised(observation), [[1, 0], [-10, 0]], rtol=1e-6)

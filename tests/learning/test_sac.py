@@ -18,7 +18,7 @@ from troupe.learning.sac_networks import (
     values,
 )
 from troupe.learning.sac_settings import SACSettings
-from troupe.learning.sac_update import Batch, initial_state, normalised, td_errors
+from troupe.learning.sac_update import Batch, initial_state, td_errors
 from troupe.learning.weighting.priority import PrioritySettings
 from troupe.policies import MlpPolicy
 from troupe.policies.base import ActionNoise
@@ -157,11 +157,11 @@ def test_new_moments_leave_actor_and_critics_as_they_are():
     before, after = (
         (
             draw_actions(
-                taken_up(actor, "actor", old, m), normalised(m, observation), "relu", noise
+                taken_up(actor, "actor", old, m), m.normalised(observation), "relu", noise
             ),
             values(
                 taken_up(critics, "critic", old, m),
-                normalised(m, observation),
+                m.normalised(observation),
                 action,
                 "relu",
                 True,

@@ -8,6 +8,7 @@ from troupe.analysis import page
 from troupe.analysis.groups import Group
 from troupe.analysis.measures import Spread, evaluated, learned, spread, throughput, total
 from troupe.analysis.runs import RunRecord, run_names
+from troupe.analysis.terms import terms
 from troupe.analysis.words import Format, count, duration, figure, joined, millimetres, percent
 
 
@@ -40,7 +41,7 @@ def missing_parts(runs: Sequence[RunRecord]) -> list[str]:
             planned = run.experiment.steps
             lines.append(
                 f"{name}: no summary. It goes on or was interrupted, after {count(steps)} of "
-                f"{count(planned)} steps."
+                f"{count(planned)} {terms([run]).steps}."
             )
         if run.evaluation is None:
             lines.append(f"{name}: not evaluated. `troupe evaluate {run.path}` does that.")
@@ -109,7 +110,7 @@ def _return(runs: Sequence[RunRecord]) -> tuple[str, str, str] | None:
     found = spread(runs, lambda run: run.last("mean_return"))
     if found is None:
         return None
-    words = "on average over the last 100 training episodes."
+    words = f"on average while learning, over the {terms(runs).episodes}."
     return "Return", figure(found.median), words + _range(found)
 
 
@@ -120,7 +121,7 @@ def _time(runs: Sequence[RunRecord]) -> tuple[str, str, str] | None:
     steps, rate = spread(runs, total("steps")), spread(runs, throughput)
     words = "of learning"
     if steps is not None and rate is not None:
-        words += f" for {count(steps.median)} steps, {figure(rate.median)} steps/s"
+        words += f" for {count(steps.median)} {terms(runs).steps}, {figure(rate.median)} a second"
     startup_s = spread(runs, total("startup_s"))
     words += f"; start-up took {duration(startup_s.median)}." if startup_s else "."
     return "Time", duration(wall_s.median), words + _range(wall_s, duration)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,10 +22,11 @@ from troupe.analysis.canvas import (
 )
 from troupe.analysis.curves import Band, band, curve, error_bound_m
 from troupe.analysis.groups import Group
+from troupe.analysis.terms import terms
 from troupe.analysis.words import millimetres
 from troupe.episodes.accuracy import MM_PER_M
 
-AXES = {"wall_s": "learning time (s)", "steps": "steps", "attempts": "attempts (episodes begun)"}
+AXES = {"wall_s": "learning time (s)", "steps": "{steps}", "attempts": "attempts (episodes begun)"}
 
 # times further apart than this are shown on a logarithmic axis
 LOG_SPAN = 8.0
@@ -35,12 +37,12 @@ STRIPE = 4.0
 
 def return_curves(groups: Sequence[Group]) -> Figure | None:
     """Return the mean return against wall time, steps and attempts; None without data."""
-    return _curves(groups, "mean_return", 1.0, "mean return of the\nlast 100 episodes")
+    return _curves(groups, "mean_return", 1.0, "mean return of the\n{episodes}")
 
 
 def error_curves(groups: Sequence[Group]) -> Figure | None:
     """Return the mean error in mm against wall time, steps and attempts, with its bounds."""
-    figure = _curves(groups, "error_m", MM_PER_M, "mean error of the\nlast 100 episodes (mm)")
+    figure = _curves(groups, "error_m", MM_PER_M, "mean error of the\n{episodes} (mm)")
     if figure is None:
         return None
     bounds_mm = _bounds_mm(groups)
@@ -83,18 +85,19 @@ def _curves(groups: Sequence[Group], y: str, scale: float, ylabel: str) -> Figur
     shown = [i for i in range(len(groups)) if all(bands[i] for bands in all_bands.values())]
     if not shown:
         return None
+    words = asdict(terms(run for i in shown for run in groups[i].runs))
     all_axes = panels(len(AXES), height_in=3.9, sharey=True)
     for axes, (x, label) in zip(all_axes, AXES.items(), strict=True):
         bands = {i: made for i in shown if (made := all_bands[x][i]) is not None}
         for i, made in bands.items():
             equals = [j for j, other in bands.items() if _equal(made, other)]
             _draw_band(axes, made, scale, i, equals)
-        axes.set_xlabel(label)
+        axes.set_xlabel(label.format(**words))
         axes.xaxis.set_major_formatter(_thousands)
         axes.margins(x=0.02)
         if x == "wall_s":
             _span(axes, [made.x[-1] for made in bands.values()])
-    all_axes[0].set_ylabel(ylabel)
+    all_axes[0].set_ylabel(ylabel.format(**words))
     if len(shown) > 1:
         entries = {
             groups[i].label: Line2D([], [], color=colour(i), linestyle=line_style(i), linewidth=2.5)

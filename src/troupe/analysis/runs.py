@@ -45,6 +45,11 @@ class RunRecord:
     evaluation: Mapping[str, Any] | None = None
 
     @property
+    def is_offline(self) -> bool:
+        """Whether it learned from stored episodes."""
+        return "learned_from" in self.provenance
+
+    @property
     def num_updates(self) -> int:
         """Updates that the metrics tell of."""
         return len(self.metrics.get("update", ()))

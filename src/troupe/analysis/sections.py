@@ -21,6 +21,7 @@ from troupe.analysis.published import (
 )
 from troupe.analysis.runs import RunRecord, run_names
 from troupe.analysis.settings import differing, flatten
+from troupe.analysis.terms import Terms, terms
 from troupe.analysis.words import (
     NOTHING,
     Format,
@@ -81,10 +82,11 @@ def accuracy(groups: Sequence[Group]) -> str:
 
 def effort(groups: Sequence[Group]) -> str:
     """Return what learning took: time, steps, attempts, and where the error bounds are met."""
+    words = _terms(groups)
     measures: list[tuple[str, Measure, Format]] = [
         ("learning time", total("wall_s"), duration),
-        ("steps", total("steps"), count),
-        ("steps/s", throughput, figure),
+        (words.steps, total("steps"), count),
+        (f"{words.steps}/s", throughput, figure),
     ]
     can_succeed = any("success" in run.metrics for group in groups for run in group.runs)
     if can_succeed:
@@ -98,9 +100,9 @@ def effort(groups: Sequence[Group]) -> str:
     ]
     for published in _published(groups) if can_succeed else ():
         for workers, time_s in published.time_s.items():
-            words = f"published, {published.joints} joints, {_workers(workers)}"
+            name = f"published, {published.joints} joints, {_workers(workers)}"
             attempts = f"more than {published.attempts}"
-            rows.append([words, NOTHING, NOTHING, NOTHING, duration(time_s), attempts])
+            rows.append([name, NOTHING, NOTHING, NOTHING, duration(time_s), attempts])
     body = page.table(["", *(name for name, _, _ in measures)], rows)
     if can_succeed:
         body += page.note(
@@ -239,9 +241,14 @@ def _bounds(groups: Sequence[Group]) -> str:
             rows.append([_name(group), words, *_milestones(met, len(group.runs))])
     if not rows:
         return ""
-    header = ["", "error bound", "met by", "time", "steps", "attempts"]
-    words = "Where the mean error of the last 100 training episodes, noise included, first met a"
-    return page.paragraph(f"{words} bound (medians):") + page.table(header, rows)
+    said = _terms(groups)
+    header = ["", "error bound", "met by", "time", said.steps, "attempts"]
+    sentence = f"Where the mean error of the {said.episodes_in_full} first met a bound"
+    return page.paragraph(f"{sentence} (medians):") + page.table(header, rows)
+
+
+def _terms(groups: Sequence[Group]) -> Terms:
+    return terms(run for group in groups for run in group.runs)
 
 
 def _bounds_m(group: Group) -> dict[str, float]:

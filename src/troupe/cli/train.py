@@ -173,7 +173,7 @@ def _train_one(
     """Train one experiment, from a store and a condition if they are given, and report on it."""
     from troupe.fleet.launch import check_place, run_training
     from troupe.fleet.offline import Source, check_offline, source_of
-    from troupe.fleet.runs import RunDirectory
+    from troupe.fleet.runs import RunDirectory, run_steps
     from troupe.fleet.storage import shown
     from troupe.fleet.training import check_experiment
 
@@ -188,8 +188,7 @@ def _train_one(
             check_offline(experiment, known)
         print_description(experiment.resolved(), as_json)
         return
-    total = getattr(experiment.learner, "gradient_steps", experiment.steps)
-    with training_progress(total, quiet=as_json) as show:
+    with training_progress(run_steps(experiment), quiet=as_json) as show:
         summary = run_training(
             experiment, path, force=place.force, resume=place.resume, source=source, report=show
         )

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from troupe.core import plugins
 from troupe.core.arrays import ArraySpec
 from troupe.core.errors import UserError
 from troupe.core.time import NANOSECONDS
@@ -20,9 +19,9 @@ from troupe.experiments.simulation import specs
 from troupe.fleet.evaluation import LEARNED_EPISODES, LEARNED_SEED_OFFSET, Evaluator
 from troupe.fleet.progress import Progress
 from troupe.fleet.recording import Recorder
-from troupe.fleet.runs import Checkpoint, RunDirectory, experiment_digest
+from troupe.fleet.runs import Checkpoint, RunDirectory, experiment_digest, run_steps
 from troupe.fleet.status import StatusFile
-from troupe.fleet.training import Figures, check_stop
+from troupe.fleet.training import Figures, check_stop, learner_types
 from troupe.learning.offline.base import OfflineSettings
 from troupe.learning.offline.stored import StoredEpisodes, check_store, read, select
 from troupe.learning.weighting import check_sample_size
@@ -30,6 +29,9 @@ from troupe.policies import MlpPolicy
 
 CHUNK = 200
 """Gradient steps of one update: between two of them a run can be stopped."""
+
+LOOKED_AT = ("mean_return", "mean_length", "learned")
+"""Figures of a run that the test episodes tell, as all of the task's metrics."""
 
 ORIGIN = "learned_from"
 """What the provenance calls what a run learned from; also the table of the episodes' ids."""
@@ -86,7 +88,7 @@ class OfflineTraining:
         """
         began = time.perf_counter()
         self.settings = settings = offline_settings(experiment)
-        self.experiment = experiment.model_copy(update={"steps": settings.gradient_steps})
+        self.experiment = experiment.model_copy(update={"steps": run_steps(experiment)})
         self.stop_requested = stop_requested or threading.Event()
         self.progress = Progress()
         self.workers: list[dict[str, Any]] = []
@@ -98,7 +100,7 @@ class OfflineTraining:
         self._ids = list(ids)
         self._learner = settings.build(stored, action, experiment.seed)
         self.origin = _origin(store, source, stored, self._learner.num_transitions)
-        self._learner.prepare(min(CHUNK, settings.gradient_steps))
+        self._learner.prepare(min(CHUNK, self.experiment.steps))
         self._evaluator: Evaluator | None = None
         if settings.evaluate_every:
             self._evaluator = Evaluator(experiment, LEARNED_EPISODES)
@@ -207,7 +209,7 @@ def offline_settings(experiment: Experiment) -> OfflineSettings:
         raise UserError(f"experiment '{experiment.name}' has no task, so it cannot be trained.")
     if not isinstance(experiment.learner, OfflineSettings):
         given = getattr(experiment.learner, "type", None)
-        valid = ", ".join(offline_learners())
+        valid = ", ".join(learner_types(OfflineSettings))
         raise UserError(f"learner.type: '{given}' samples itself; valid with --store: {valid}.")
     fleet = experiment.fleet
     for name, value, valid_value in (
@@ -222,19 +224,12 @@ def offline_settings(experiment: Experiment) -> OfflineSettings:
     return experiment.learner
 
 
-def offline_learners() -> list[str]:
-    """Return the types of learners that learn from a store."""
-    group = "troupe.learners"
-    return [n for n in plugins.names(group) if issubclass(plugins.load(group, n), OfflineSettings)]
-
-
 def check_offline(experiment: Experiment, source: Source) -> None:
     """Check that an experiment can be learned from a store, without reading its steps.
 
     Raises:
         UserError: if it cannot.
     """
-    offline_settings(experiment)
     _checked(experiment, source)
 
 
@@ -257,8 +252,15 @@ def _checked(
     experiment: Experiment, source: Source
 ) -> tuple[Store, Sequence[str], ArraySpec, Sequence[str]]:
     """Return the store, the episodes, the spec of actions and the names of the task's metrics."""
+    settings = offline_settings(experiment)
     observation, action, metric_names = specs(experiment)
     check_stop(experiment, metric_names)
+    metric = experiment.stop.metric if experiment.stop is not None else None
+    if metric in (*LOOKED_AT, *metric_names) and settings.evaluate_every == 0:
+        raise UserError(
+            f"learner.evaluate_every: with 0 there is no '{metric}' to stop at (stop.metric); "
+            "valid: 1 or more, or no stop."
+        )
     store = open_store(source.store)
     check_store(store, observation, action, experiment.name)
     ids = select(store, source.where) if source.ids is None else source.ids

@@ -33,6 +33,7 @@ from troupe.episodes import EpisodeTable
 from troupe.experiments.load import build_experiment
 from troupe.experiments.schema import Experiment
 from troupe.fleet.storage import shown
+from troupe.learning.base import AnyLearnerSettings
 from troupe.policies import MlpPolicy
 from troupe.policies.storage import load_policy, save_policy
 
@@ -261,13 +262,18 @@ def experiment_digest(experiment: Experiment) -> str:
     """Return a digest of all that a resumed run has to share with the one that it goes on from."""
     description = experiment.resolved()
     shared = {name: description.get(name) for name in RESUMED}
-    # how long it learns is free, as `steps` is
-    shared["learner"] = {
-        k: v for k, v in (shared["learner"] or {}).items() if k != "gradient_steps"
-    }
+    learner = experiment.learner
+    free = learner.free_on_resume if isinstance(learner, AnyLearnerSettings) else ()
+    shared["learner"] = {k: v for k, v in (shared["learner"] or {}).items() if k not in free}
     fleet = description["fleet"]
     shared |= {name: fleet.get(name) for name in ("instances", "learners", "merge")}
     return hashlib.blake2b(json.dumps(shared, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def run_steps(experiment: Experiment) -> int:
+    """Return after how many steps of its learner a run of an experiment ends."""
+    learner, steps = experiment.learner, experiment.steps
+    return learner.run_steps(steps) if isinstance(learner, AnyLearnerSettings) else steps
 
 
 def check_output(path: Path, *, force: bool, marker: str = "config.yaml") -> None:

@@ -24,7 +24,7 @@ from troupe.fleet.sampler import Sample
 from troupe.fleet.status import StatusFile
 from troupe.fleet.weighing import Weigher
 from troupe.fleet.workers import Workers, make_workers
-from troupe.learning.base import LearnerSettings, Weights
+from troupe.learning.base import AnyLearnerSettings, LearnerSettings, Weights
 from troupe.learning.offline.base import OfflineSettings
 from troupe.policies import MlpPolicy
 
@@ -264,13 +264,9 @@ def learner_settings(experiment: Experiment) -> LearnerSettings:
         UserError: if the experiment has none, or no task to learn, or one that does not sample.
     """
     if isinstance(experiment.learner, OfflineSettings):
-        group = "troupe.learners"
-        online = [
-            n for n in plugins.names(group) if issubclass(plugins.load(group, n), LearnerSettings)
-        ]
         raise UserError(
             f"learner.type: '{experiment.learner.type}' learns from stored episodes: give --store; "
-            f"without it: {', '.join(online)}."
+            f"without it: {', '.join(learner_types(LearnerSettings))}."
         )
     if experiment.task is None or not isinstance(experiment.learner, LearnerSettings):
         missing = "learner" if experiment.task else "task"
@@ -278,6 +274,12 @@ def learner_settings(experiment: Experiment) -> LearnerSettings:
             f"experiment '{experiment.name}' has no {missing}, so it cannot be trained."
         )
     return experiment.learner
+
+
+def learner_types(kind: type[AnyLearnerSettings]) -> list[str]:
+    """Return the types of learners whose settings are of a kind, sorted."""
+    group = "troupe.learners"
+    return [name for name in plugins.names(group) if issubclass(plugins.load(group, name), kind)]
 
 
 def fragment_steps(experiment: Experiment) -> int:

@@ -88,7 +88,22 @@ class SharesGradients(Learner, Protocol):
         """End the update and return its figures by name."""
 
 
-class LearnerSettings(Settings):
+class AnyLearnerSettings(Settings):
+    """What is asked of the settings of every learner, wherever its steps come from."""
+
+    free_on_resume: ClassVar[frozenset[str]] = frozenset()
+    """Keys that a run may change when it goes on, as `steps` of its experiment."""
+
+    def run_steps(self, experiment_steps: int) -> int:
+        """Return after how many steps a run ends.
+
+        Args:
+            experiment_steps: what the experiment says.
+        """
+        return experiment_steps
+
+
+class LearnerSettings(AnyLearnerSettings):
     """What a user writes about a learner; subclasses add their own keys.
 
     Attributes:

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from troupe.policies.mlp import OBSERVATION_CLIP
+
 NEVER_VARIED = 1e-5
 """Standard deviation below which a component counts as constant."""
 
@@ -80,3 +82,8 @@ class Running(NamedTuple):
         One over nearly nothing would turn the least noise of a sensor into the strongest input.
         """
         return jnp.where(self.variance > NEVER_VARIED**2, self.scale, 0.0)
+
+    def normalised(self, observation: jax.Array) -> jax.Array:
+        """Return observations, (..., D), as the networks see them, and as `MlpPolicy` does."""
+        scaled = (observation - self.mean) * self.informative_scale
+        return jnp.clip(scaled, -OBSERVATION_CLIP, OBSERVATION_CLIP)

@@ -11,7 +11,6 @@ import optax
 from troupe.learning.networks import Parameters, forward
 from troupe.learning.normalisation import Running
 from troupe.learning.ppo_settings import PPOSettings
-from troupe.policies.mlp import OBSERVATION_CLIP
 
 
 class State(NamedTuple):
@@ -26,9 +25,7 @@ class State(NamedTuple):
 
 def normalise(observation: jax.Array, seen: Running) -> jax.Array:
     """Return observations (T, N, ...) as the networks see them, (T, N, D)."""
-    flat = observation.reshape(*observation.shape[:2], -1)
-    scaled = (flat - seen.mean) * seen.informative_scale
-    return jnp.clip(scaled, -OBSERVATION_CLIP, OBSERVATION_CLIP)
+    return seen.normalised(observation.reshape(*observation.shape[:2], -1))
 
 
 def values(settings: PPOSettings, state: State, observation: jax.Array) -> jax.Array:

@@ -13,7 +13,6 @@ from troupe.learning.networks import Parameters
 from troupe.learning.normalisation import Running
 from troupe.learning.sac_networks import draw_actions, taken_up, values
 from troupe.learning.sac_settings import SACSettings
-from troupe.policies.mlp import OBSERVATION_CLIP
 
 Figures = dict[str, jax.Array]
 
@@ -88,7 +87,7 @@ def gradient_steps(
     settings: SACSettings, state: State, batch: Batch, key: jax.Array
 ) -> tuple[State, Figures, jax.Array]:
     """Take G gradient steps; return also the means of figures, and |TD| of each step, (G, B)."""
-    normalise = partial(normalised, state.observations)
+    normalise = state.observations.normalised
     batch = batch._replace(
         observation=normalise(batch.observation),
         next_observation=normalise(batch.next_observation),
@@ -101,7 +100,7 @@ def gradient_steps(
 @partial(jax.jit, static_argnums=0)
 def td_errors(settings: SACSettings, state: State, batch: Batch, key: jax.Array) -> jax.Array:
     """Return |TD| of the critics' mean in the units of the critics, (B,); no leading G here."""
-    normalise = partial(normalised, state.observations)
+    normalise = state.observations.normalised
     observation, following = normalise(batch.observation), normalise(batch.next_observation)
     batch = batch._replace(next_observation=following, reward=batch.reward * settings.reward_scale)
     target = _targets(settings, state, batch, key)
@@ -109,12 +108,6 @@ def td_errors(settings: SACSettings, state: State, batch: Batch, key: jax.Array)
         state.critics, observation, batch.action, settings.activation, settings.critic_layer_norm
     )
     return jnp.abs(said.mean(axis=0) - target)
-
-
-def normalised(seen: Running, observation: jax.Array) -> jax.Array:
-    """Return observations as the networks see them."""
-    scaled = (observation - seen.mean) * seen.informative_scale
-    return jnp.clip(scaled, -OBSERVATION_CLIP, OBSERVATION_CLIP)
 
 
 def _optimiser(settings: SACSettings) -> optax.GradientTransformation:

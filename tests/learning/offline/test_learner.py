@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from troupe.core.settings import validated
 from troupe.learning.offline.base import OfflineLearner, OfflineSettings
 from troupe.learning.offline.bc_settings import BCSettings
 from troupe.learning.offline.iql_settings import IQLSettings
+from troupe.learning.weighting.base import StepRecords, Weighting, WeightingSettings, Weights
 from troupe.learning.weighting.lag_decay import LagDecaySettings
 from troupe.learning.weighting.novelty import NoveltySettings
 from troupe.learning.weighting.priority import PrioritySettings
@@ -15,6 +18,32 @@ from troupe.learning.weighting.returns import ReturnSettings
 from troupe.learning.weighting.source_balance import SourceBalanceSettings
 
 SMALL = {"minibatch": 16, "hidden": (8,)}
+
+
+class Turns(Weighting):
+    """One step of all counts most, the next one each time."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+
+    def weigh(self, records: StepRecords) -> Weights:
+        weights = np.ones(records.num_steps)
+        weights[self._turn] = 9
+        self._turn += 1
+        return weights / weights.mean()
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"turn": np.asarray(self._turn)}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        self._turn = int(state["turn"])
+
+
+class TurnsSettings(WeightingSettings):
+    type: str = "turns"
+
+    def build(self, seed: int = 0) -> Turns:
+        return Turns()
 
 
 def make(settings: OfflineSettings, seed: int = 0) -> OfflineLearner:
@@ -40,18 +69,18 @@ def assert_same(one: OfflineLearner, other: OfflineLearner) -> None:
     "settings",
     [
         pytest.param(BCSettings(**SMALL), marks=pytest.mark.slow),
-        IQLSettings(**SMALL, weighting=(PrioritySettings(per="step"),)),
+        IQLSettings(**SMALL, weighting=(PrioritySettings(per="step"), TurnsSettings())),
     ],
     ids=["bc", "iql"],
 )
 def test_what_is_learned_follows_from_the_seed_also_when_restored(settings):
     first, second = make(settings), make(settings)
-    learn(first, 4)
+    figures = learn(first, 4)
     learn(second, 2)
     third = make(settings)
     learn(third, 1)
     third.restore(second.state())
-    learn(third, 2)
+    assert learn(third, 2) == figures
     assert_same(first, third)
     assert third.version == 4
     other = make(settings, seed=1)

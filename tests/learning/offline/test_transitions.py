@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 from tests.learning.offline.episodes import stored
+from troupe.core import UserError
 from troupe.learning.offline.transitions import cut
 
 
@@ -29,3 +31,9 @@ def test_a_transition_lasts_until_the_next_decision_of_its_episode():
 def test_what_ends_with_a_fault_of_an_engine_is_left_out():
     made = cut(stored([2, 2], [1, 2, 3, 4], faulty=[True, False]), gamma=1.0)
     np.testing.assert_array_equal(made.reward, [1, 3, 4])
+
+
+def test_episodes_that_leave_no_transition_are_refused():
+    episodes = stored([1, 2], [1, 2, 3], faulty=[True, True], decides=[True, False, True])
+    with pytest.raises(UserError, match=r"all transitions of the 2 episodes end with the fault"):
+        cut(episodes, gamma=1.0)

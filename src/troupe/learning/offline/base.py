@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from troupe.core.arrays import ArraySpec
-from troupe.core.settings import Settings
+from troupe.learning.base import AnyLearnerSettings
 from troupe.learning.offline.stored import StoredEpisodes
 from troupe.learning.weighting import UniformSettings, WeightingChoice, check_fit
 from troupe.policies import MlpPolicy
@@ -48,7 +48,7 @@ class OfflineLearner(Protocol):
         """Go on from a state, with the same stored episodes."""
 
 
-class OfflineSettings(Settings):
+class OfflineSettings(AnyLearnerSettings):
     """What a user writes about a learner of stored episodes; subclasses add their own keys.
 
     Attributes:
@@ -65,6 +65,7 @@ class OfflineSettings(Settings):
         activation: between layers.
     """
 
+    free_on_resume: ClassVar[frozenset[str]] = frozenset({"gradient_steps"})
     has_priorities: ClassVar[bool] = False
 
     type: str
@@ -83,6 +84,10 @@ class OfflineSettings(Settings):
         check_fit(self.weighting, self.type, has_priorities=self.has_priorities)
         return self
 
+    def run_steps(self, experiment_steps: int) -> int:
+        """Return after how many gradient steps a run ends, whatever the experiment says."""
+        return self.gradient_steps
+
     def build(self, stored: StoredEpisodes, action: ArraySpec, seed: int) -> OfflineLearner:
         """Return a new learner.
 
@@ -92,6 +97,6 @@ class OfflineSettings(Settings):
             seed: the root seed, from which weights and the order of steps follow.
 
         Raises:
-            UserError: if the episodes lack what a weighting needs.
+            UserError: if the episodes have no transition, or lack what a weighting needs.
         """
         raise NotImplementedError

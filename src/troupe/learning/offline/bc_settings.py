@@ -18,7 +18,7 @@ class BCSettings(OfflineSettings):
         """Return a new learner with weights drawn from the seed.
 
         Raises:
-            UserError: if the episodes lack what a weighting needs.
+            UserError: if the episodes have no transition, or lack what a weighting needs.
         """
         from troupe.learning.offline.bc import RULE
         from troupe.learning.offline.learner import GradientLearner

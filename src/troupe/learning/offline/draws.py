@@ -23,6 +23,8 @@ from troupe.learning.weighting import (
 
 Rows = npt.NDArray[np.int64]
 VERSION = "policy_version"
+WEIGHTING = "weighting/"
+"""What the names of the weighting's arrays begin with in the state."""
 
 
 class WeightedDraws:
@@ -82,16 +84,24 @@ class WeightedDraws:
             self._priorities[rows.reshape(-1)] = errors.reshape(-1)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the priorities, where there are some."""
+        """Return the priorities, where there are some, and what the weighting has learned.
+
+        What is weighed once is weighed again, by a new weighting.
+        """
         if self._priorities is None:
             return {}
-        return {"priorities": self._priorities.copy(), "highest": np.asarray(self._highest)}
+        learned = {f"{WEIGHTING}{name}": array for name, array in self._weighting.state().items()}
+        own = {"priorities": self._priorities.copy(), "highest": np.asarray(self._highest)}
+        return {**own, **learned}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on from a state."""
-        if self._priorities is not None:
-            self._priorities = np.array(state["priorities"])
-            self._highest = np.float32(state["highest"])
+        if self._priorities is None:
+            return
+        self._priorities = np.array(state["priorities"])
+        self._highest = np.float32(state["highest"])
+        learned = {n: array for n, array in state.items() if n.startswith(WEIGHTING)}
+        self._weighting.restore({n.removeprefix(WEIGHTING): a for n, a in learned.items()})
 
     def _records(self, progress: float) -> StepRecords:
         priority = self._priorities

@@ -25,7 +25,7 @@ from troupe.learning.offline.draws import WeightedDraws
 from troupe.learning.offline.stored import StoredEpisodes
 from troupe.learning.offline.transitions import cut
 from troupe.policies import MlpPolicy
-from troupe.policies.mlp import OBSERVATION_CLIP, Distribution
+from troupe.policies.mlp import Distribution
 
 Figures = dict[str, jax.Array]
 
@@ -104,7 +104,7 @@ class GradientLearner:
             reward_scale: factor of the rewards.
 
         Raises:
-            UserError: if the episodes lack what a weighting needs.
+            UserError: if the episodes have no transition, or lack what a weighting needs.
         """
         self.settings = settings
         self.version = 0
@@ -124,10 +124,10 @@ class GradientLearner:
             seen = Running(mean, variance, jnp.asarray(float(len(exact))))
         self._mean, self._scale = np.array(seen.mean), np.array(seen.informative_scale)
         self._data = Data(
-            observation=jnp.asarray(self._normalised(observation)),
+            observation=seen.normalised(jnp.asarray(observation)),
             action=jnp.asarray(transitions.action),
             reward=jnp.asarray(transitions.reward * np.float32(reward_scale)),
-            next_observation=jnp.asarray(self._normalised(transitions.next_observation)),
+            next_observation=seen.normalised(jnp.asarray(transitions.next_observation)),
             discount=jnp.asarray(transitions.discount),
         )
         shape = Shape(width, action, self._distribution)
@@ -187,11 +187,6 @@ class GradientLearner:
     def _what(self) -> tuple[Any, OfflineSettings, Distribution]:
         """Return what gradient steps are compiled for."""
         return self._rule.step, self.settings, self._distribution
-
-    def _normalised(self, observation: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        scaled = (observation - self._mean) * self._scale
-        clipped: npt.NDArray[np.float32] = np.clip(scaled, -OBSERVATION_CLIP, OBSERVATION_CLIP)
-        return clipped
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from troupe.core.errors import UserError
 from troupe.learning.offline.stored import StoredEpisodes
 
 Floats = npt.NDArray[np.float32]
@@ -43,6 +44,9 @@ def cut(stored: StoredEpisodes, gamma: float) -> Transitions:
     Args:
         stored: the episodes.
         gamma: discount of a step.
+
+    Raises:
+        UserError: if none is left.
     """
     ends = stored.length.cumsum()
     episode = np.repeat(np.arange(len(ends)), stored.length)
@@ -61,6 +65,11 @@ def cut(stored: StoredEpisodes, gamma: float) -> Transitions:
     reward = np.bincount(place, discounted, minlength=len(first))
     goes_on = ~(is_last & stored.terminated[owner])
     kept = ~(is_last & stored.faulty[owner])
+    if not kept.any():
+        raise UserError(
+            f"--store: nothing to learn from: all transitions of the {len(stored.ids)} episodes "
+            "end with the fault of an engine; choose others with --where."
+        )
     return Transitions(
         observation=stored.observation[first[kept]],
         action=stored.action[first[kept]],
