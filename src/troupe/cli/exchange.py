@@ -37,8 +37,8 @@ def export(
         str | None,
         typer.Option(
             metavar="NAME,NAME",
-            help="lerobot: arrays of steps that make observation.state; default: all datapacks, or "
-            "else what the policy saw.",
+            help="lerobot: arrays of steps that make observation.state; default: what the policy "
+            "saw, or else all datapacks.",
         ),
     ] = None,
     task: Annotated[

@@ -84,8 +84,8 @@ class FilmWriter:
 
     def close(self) -> None:
         """Write what is still in the encoder, and end the file."""
-        self._container.mux(self._stream.encode())
-        self._container.close()
+        with self._container:
+            self._container.mux(self._stream.encode())
 
 
 def read_film(path: Path) -> Iterator[tuple[float, Frame]]:

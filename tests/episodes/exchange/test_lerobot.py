@@ -3,8 +3,11 @@ gives them to LeRobot itself."""
 
 import io
 import json
+import math
+import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,9 +19,10 @@ from tests.episodes.exchange.conftest import CONFIG, attempt, write
 from tests.episodes.store.conftest import assert_same
 from troupe.core import TroupeError, UserError
 from troupe.episodes.exchange import Selection, export_lerobot, import_dataset
-from troupe.episodes.exchange import lerobot_export as exporting
 from troupe.episodes.exchange import lerobot_files as files
-from troupe.episodes.store import open_store
+from troupe.episodes.exchange import lerobot_writer as exporting
+from troupe.episodes.store import EpisodeRecord, open_store
+from troupe.episodes.store.manifest import experiment_file
 from troupe.episodes.video import read_film
 
 LENGTHS = [4, 5, 6, 7, 8]
@@ -51,7 +55,8 @@ def test_a_store_comes_back_exactly(store, tmp_path):
 
 
 def test_frames_are_as_the_format_says(store, tmp_path):
-    export(store, tmp_path / "set", task="reach out")
+    state = ["arm.joint_position", "arm.grip"]
+    export(store, tmp_path / "set", task="reach out", state=state)
     info = json.loads((tmp_path / "set" / "meta" / "info.json").read_text())
     assert (info["codebase_version"], info["fps"], info["total_frames"]) == ("v3.0", 50, 30)
     assert (info["total_episodes"], info["splits"]) == (5, {"train": "0:5"})
@@ -161,7 +166,9 @@ def test_of_a_data_set_from_elsewhere_all_features_are_kept(store, tmp_path):
     export(store, tmp_path / "set", state=["observation"], task="reach out")
     shutil.rmtree(tmp_path / "set" / "meta" / "troupe")
     import_dataset(tmp_path / "set", tmp_path / "back")
-    record, expected = open_store(tmp_path / "back").episode("set-3"), attempt(3)
+    back = open_store(tmp_path / "back")
+    (id,) = back.ids("id LIKE 'set-3-%'")
+    record, expected = back.episode(id), attempt(3)
     assert record.about == {
         "length": 7,
         "task": "reach out",
@@ -177,12 +184,85 @@ def test_of_a_data_set_from_elsewhere_all_features_are_kept(store, tmp_path):
     np.testing.assert_array_equal(record.frames["top.rgb"], np.arange(7))
 
 
+def test_data_sets_of_one_name_do_not_hide_each_other(tmp_path, monkeypatch):
+    """Of alice and bob the steps differ, of alice and carol only what the camera saw."""
+    recorded = {"alice": [attempt(1), attempt(2)], "bob": [attempt(3), attempt(4)]}
+    recorded["carol"] = [
+        replace(r, images=r.images | {"top.rgb": 255 - r.images["top.rgb"]})
+        for r in recorded["alice"]
+    ]
+    for number, (name, records) in enumerate(recorded.items()):
+        dataset = tmp_path / name / "pusht"
+        export(write(tmp_path / f"store-{name}", records), dataset)
+        shutil.rmtree(dataset / "meta" / "troupe")
+        done = import_dataset(dataset, tmp_path / "all")
+        assert (done.episodes, done.repeats) == (2, 0)
+        shutil.copytree(dataset, tmp_path / "copies" / name / "pusht")
+        monkeypatch.chdir(tmp_path / "copies" / name / "pusht")
+        done = import_dataset(".", tmp_path / "all")
+        assert (done.episodes, done.repeats) == (0, 2)
+        assert len(open_store(tmp_path / "all").ids("id LIKE 'pusht-%'")) == 2 * (number + 1)
+
+
+def test_a_data_set_that_has_grown_adds_what_is_new(tmp_path):
+    for number in (2, 3):
+        store = write(tmp_path / f"store-{number}", [attempt(n) for n in range(number)])
+        export(store, tmp_path / "set", force=True)
+        shutil.rmtree(tmp_path / "set" / "meta" / "troupe")
+        done = import_dataset(tmp_path / "set", tmp_path / "all")
+    assert (done.episodes, done.repeats) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "expected"),
+    [
+        ({"observation", "next_observation", "arm.joint_position"}, ["observation"]),
+        (
+            {"observation.arm", "observation.goal.0", "next_observation.arm", "arm.grip"},
+            ["observation.arm", "observation.goal.0"],
+        ),
+        ({"arm.grip", "next_observation.arm", "info.force", "action.arm"}, ["arm.grip"]),
+    ],
+)
+def test_the_state_is_what_was_known_before_the_step(tmp_path, arrays, expected):
+    record = attempt(0)
+    steps = {name: record.steps[name] for name in ("action", "reward", "time_ns")}
+    steps |= {name: np.ones((4, 1), np.float32) for name in sorted(arrays)}
+    store = write(tmp_path / "store", [EpisodeRecord("a", steps=steps)])
+    export(store, tmp_path / "set")
+    info = json.loads((tmp_path / "set" / "meta" / "info.json").read_text())
+    assert info["features"]["observation.state"]["names"] == [f"{name}.0" for name in expected]
+
+
+def test_a_refused_episode_leaves_no_file_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "GROUP_BYTES", 1)
+    records = [attempt(0), attempt(1)]
+    records[1].steps["time_ns"] *= 2
+    with pytest.raises(UserError, match="'reach-1' has 25 steps a second") as refused:
+        export(write(tmp_path / "store", records), tmp_path / "set", images="video")
+    assert refused.traceback  # it holds all that was open
+    opened = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+    assert not [path for path in opened if str(tmp_path) in path]
+    assert not list(tmp_path.glob("*set*"))
+
+
+def test_an_experiment_of_a_store_stays_in_its_folder(store, tmp_path):
+    record = replace(attempt(0), about=attempt(0).about | {"config": "../../outside"})
+    wrong = write(tmp_path / "wrong", [record])
+    (tmp_path / "outside.json").write_text("secret")
+    (tmp_path / "wrong" / "experiments").mkdir()
+    export(wrong, tmp_path / "set")
+    assert not list((tmp_path / "set").rglob("*outside*"))
+    with pytest.raises(UserError, match=r"'\.\./\.\./outside' is no name of an experiment"):
+        experiment_file("../../outside")
+
+
 def test_a_condition_chooses_episodes(store, tmp_path):
     done = export(store, tmp_path / "set", "success > 0 -- those that reached")
     assert (done.episodes, done.steps) == (2, 12)
     import_dataset(tmp_path / "set", tmp_path / "back")
     assert open_store(tmp_path / "back").episode_ids() == ["reach-1", "reach-3"]
-    for where, text in {"success > 7": "no episode", "succes": '"succes"'}.items():
+    for where, text in {"success > 7": "none of the 5 episodes", "succes": '"succes"'}.items():
         with pytest.raises(UserError, match=text):
             Selection(store, where)
 
@@ -213,6 +293,9 @@ def test_images_may_be_left_out_if_they_do_not_fit(tmp_path):
         ({"images": "jpeg"}, "unknown kind of images 'jpeg'"),
         ({"state": ["arm.joints"]}, "--state: unknown array of steps 'arm.joints'"),
         ({"state": ["time_ns"]}, "'time_ns' is int64"),
+        ({"fps": 0.0}, "--fps: 0 frames a second"),
+        ({"fps": -10.0}, "--fps: -10 frames a second"),
+        ({"fps": math.nan}, "--fps: nan frames a second"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_written(store, tmp_path, options, text):
@@ -229,6 +312,9 @@ def test_rates_must_be_one(tmp_path):
     records[0].steps["time_ns"][2] += 5
     with pytest.raises(UserError, match="'reach-0': its steps are not evenly apart"):
         export(write(tmp_path / "uneven", records[:1]), tmp_path / "set")
+    # an episode of one step says nothing
+    export(write(tmp_path / "short", [attempt(2, 1), attempt(3)]), tmp_path / "short-set")
+    assert json.loads((tmp_path / "short-set" / "meta" / "info.json").read_text())["fps"] == 50
     # thirds of a nanosecond are not kept
     records[0].steps["time_ns"][:] = np.rint(np.arange(4) * 1e9 / 30)
     export(write(tmp_path / "thirds", records[:1]), tmp_path / "thirds-set")
@@ -257,6 +343,30 @@ def test_only_data_sets_are_replaced_and_only_if_asked(store, tmp_path):
     with pytest.raises(UserError, match="won't replace it"):
         export(store, tmp_path / "reach", force=True)
     assert len(open_store(tmp_path / "reach").episode_ids()) == 5
+
+
+def test_where_one_is_may_become_a_data_set(store, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    export(store, Path())
+    monkeypatch.chdir(tmp_path)
+    assert import_dataset(tmp_path / "here", tmp_path / "back").episodes == 5
+
+
+def test_tasks_that_cannot_be_read_are_named(store, tmp_path):
+    export(store, tmp_path / "set")
+    shutil.rmtree(tmp_path / "set" / "meta" / "troupe")
+    tasks = tmp_path / "set" / "meta" / "tasks.parquet"
+    numbers = pq.read_table(tasks)
+    pq.write_table(numbers.slice(0, 0), tasks)
+    with pytest.raises(UserError, match="episode 0: unknown task_index '0'"):
+        import_dataset(tmp_path / "set", tmp_path / "back")
+    pq.write_table(numbers.select(["task_index"]), tasks)
+    with pytest.raises(UserError, match=r"has the columns \['task_index'\], not"):
+        import_dataset(tmp_path / "set", tmp_path / "back")
+    tasks.unlink()
+    with pytest.raises(UserError, match=r"tasks\.parquet' cannot be read"):
+        import_dataset(tmp_path / "set", tmp_path / "back")
 
 
 def test_a_damaged_data_set_is_named(store, tmp_path, monkeypatch):

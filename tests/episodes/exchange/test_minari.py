@@ -1,5 +1,6 @@
 """Data sets of Minari: read and made by Minari itself."""
 
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -80,6 +81,21 @@ def test_an_environment_gives_its_spaces(store, root, tmp_path):
         export_minari(Selection(choices), root / "no-v0", env_spec=unknown)
 
 
+def test_data_sets_of_one_id_do_not_hide_each_other(root, tmp_path, monkeypatch):
+    for number, name in enumerate(("alice", "bob")):
+        monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / name))
+        made = Selection(write(tmp_path / f"store-{name}", [attempt(number, 4)]))
+        export_minari(made, tmp_path / name / "reach-v0")
+        shutil.rmtree(tmp_path / name / "reach-v0" / "troupe")
+        shutil.copytree(tmp_path / name / "reach-v0", tmp_path / f"copy-of-{name}")
+        added = [
+            import_dataset(place, tmp_path / "all").episodes
+            for place in ("reach-v0", tmp_path / f"copy-of-{name}")
+        ]
+        assert added == [1, 0]
+    assert len(open_store(tmp_path / "all").ids("id LIKE 'reach-v0-0-%'")) == 2
+
+
 def test_what_others_make_comes_into_a_store(root, tmp_path):
     rng = np.random.default_rng(0)
     buffers = [
@@ -104,7 +120,9 @@ def test_what_others_make_comes_into_a_store(root, tmp_path):
         )
     done = import_dataset(root / "arm" / "made-v0", tmp_path / "store")
     assert (done.episodes, done.steps, done.left_out) == (2, 8, ("info.name",))
-    record, made = open_store(tmp_path / "store").episode("made-v0-1"), buffers[1]
+    store = open_store(tmp_path / "store")
+    (id,) = store.ids("id LIKE 'arm.made-v0-1-%'")
+    record, made = store.episode(id), buffers[1]
     expected = {
         "observation.arm": made.observations["arm"][:-1],
         "next_observation.arm": made.observations["arm"][1:],

@@ -64,6 +64,20 @@ def test_a_store_is_seen_while_it_grows(local, tmp_path):
     assert len(reader.episodes()) == 5
 
 
+def test_ids_are_of_those_that_fulfil_a_condition(local, tmp_path):
+    with pytest.raises(UserError, match="is empty"):
+        local.ids()
+    write(local, (3, 1, 2), tmp_path)
+    ids = sorted(made(number).id for number in (1, 2, 3))
+    assert local.ids() == ids
+    assert local.ids(f"id = '{ids[1]}' OR id = '{ids[0]}' -- two of them") == ids[:2]
+    with pytest.raises(UserError, match=r"none of the 3 episodes of store .* is where id = 'no'"):
+        local.ids("id = 'no'")
+    for wrong, text in {"nmber > 1": "nmber", " ": "condition is empty"}.items():
+        with pytest.raises(UserError, match=text):
+            local.ids(wrong)
+
+
 def test_names_may_come_later_and_numbers_may_turn_out_to_have_fractions(local, tmp_path):
     early = replace(made(0), about={"grade": 1})
     late = replace(made(1), about={"grade": 0.5, "operator": "O'Hara"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from troupe.episodes.video import FilmWriter
 
 INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"
+ORIGIN = "meta/troupe"
 CHUNK_FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
 EPISODES_PATH = f"meta/episodes/{CHUNK_FILE}.parquet"
 DATA_PATH = f"data/{CHUNK_FILE}.parquet"
@@ -59,7 +61,7 @@ class _Numbered:
 
 
 class RowFiles:
-    """Parquet files that rows are added to."""
+    """Parquet files that rows are added to, in a block at whose end they are closed."""
 
     def __init__(self, root: Path, pattern: str, limit_mb: int) -> None:
         """Begin.
@@ -73,6 +75,21 @@ class RowFiles:
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
         self._num_bytes = 0
+
+    def __enter__(self) -> RowFiles:
+        """Add rows in a block that ends in `close`."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the file; after an error without the rows that wait."""
+        if kind is not None:
+            self._waiting = []
+        self.close()
 
     @property
     def at(self) -> tuple[int, int]:
@@ -107,7 +124,10 @@ class RowFiles:
 
 
 class FilmFiles:
-    """MP4 files that the frames of a camera are added to, an episode after the other."""
+    """MP4 files that the frames of a camera are added to, an episode after the other.
+
+    They are closed at the end of a block.
+    """
 
     def __init__(
         self, root: Path, feature: str, fps: float, shape: Sequence[int], limit_mb: int
@@ -124,6 +144,19 @@ class FilmFiles:
         self._files = _Numbered(root, VIDEO_PATH, limit_mb, video_key=feature)
         self._fps, self._shape = fps, shape
         self._film: FilmWriter | None = None
+
+    def __enter__(self) -> FilmFiles:
+        """Add frames in a block that ends in `close`."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the file."""
+        self.close()
 
     def add(self, frames: npt.NDArray[np.uint8]) -> tuple[int, int, float, float]:
         """Add an episode's frames, (T, H, W, 3).

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from troupe.core.errors import TroupeError, UserError
+from troupe.core.errors import TroupeError, UserError, unknown
 from troupe.core.time import NANOSECONDS
-from troupe.episodes.exchange.lerobot_export import ORIGIN
-from troupe.episodes.exchange.lerobot_files import INFO, TASKS
+from troupe.episodes.exchange.foreign import foreign_id
+from troupe.episodes.exchange.lerobot_files import INFO, ORIGIN, TASKS
 from troupe.episodes.exchange.lerobot_layout import (
     DONE,
     SUCCESS,
@@ -30,6 +30,7 @@ from troupe.episodes.exchange.lerobot_layout import (
     Layout,
     layout_of,
 )
+from troupe.episodes.exchange.lerobot_rate import TIME
 from troupe.episodes.exchange.origin import open_origin
 from troupe.episodes.store import EpisodeRecord, Store, StoreSchema
 from troupe.episodes.store.schema import StepField
@@ -37,7 +38,6 @@ from troupe.episodes.video import check_video, read_film
 
 VERSIONS = "v3."
 BATCH_ROWS = 256
-TIME = "time_ns"
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Of pictures, by their channels."""
 
@@ -76,6 +76,7 @@ class LeRobotSource:
         self._films = [s for s in self._layout.images.values() if s.kind == "video"]
         if self._films:
             check_video("videos")
+        self._pictured = [s for s in self._layout.images.values() if s.kind in ("image", "video")]
         self._tasks = _tasks(folder / TASKS)
 
     @property
@@ -92,11 +93,11 @@ class LeRobotSource:
             TroupeError: if a file is missing or wrong.
         """
         films = {s.feature: _Film(self._folder, self._video_path, self._fps) for s in self._films}
-        places = self._places()
+        entries = self._entries()
         known = chain(() if self._origin is None else self._origin.records())
         for index, table in self._tables():
-            record = self._record(index, table, next(known, None))
-            at = places.get(index, {})
+            at = entries.get(index, {})
+            record = self._record(index, table, next(known, None), at)
             images = {}
             for name, source in self._layout.images.items():
                 if source.kind == "video":
@@ -110,7 +111,9 @@ class LeRobotSource:
         if self._origin is not None:
             self._origin.keep_experiments(store)
 
-    def _record(self, index: int, table: pa.Table, known: EpisodeRecord | None) -> EpisodeRecord:
+    def _record(
+        self, index: int, table: pa.Table, known: EpisodeRecord | None, entry: Mapping[str, Any]
+    ) -> EpisodeRecord:
         """Return an episode without the images of its steps."""
         steps: dict[str, npt.NDArray[Any]] = {}
         for name, source in self._layout.steps.items():
@@ -129,6 +132,11 @@ class LeRobotSource:
             )
         about: dict[str, Any] = {"length": len(table)}
         numbers = list(dict.fromkeys(_values(table["task_index"]).tolist()))
+        missing = [number for number in numbers if number not in self._tasks]
+        if missing:
+            valid = map(str, self._tasks)
+            where = f"data set '{self._folder}', episode {index}"
+            raise unknown("task_index", str(missing[0]), valid, where)
         about["task"] = "; ".join(self._tasks[number] for number in numbers)
         if "reward" in steps and steps["reward"].ndim == 1:
             about["return"] = float(steps["reward"].sum())
@@ -137,7 +145,11 @@ class LeRobotSource:
             about["terminated"] = done and not truncated
         if self._layout.has_success:
             about["success"] = bool(_values(table[SUCCESS]).any())
-        return EpisodeRecord(f"{self._folder.name}-{index}", about, {}, steps)
+        # films are told apart by their statistics: not every decoder gives the same pixels
+        shown = {name: value for name, value in entry.items() if name.startswith("stats/")}
+        more = json.dumps([about["task"], shown], sort_keys=True)
+        id = foreign_id(self._folder.resolve().name, index, steps, more)
+        return EpisodeRecord(id, about, {}, steps)
 
     def _tables(self) -> Iterator[tuple[int, pa.Table]]:
         """Give the rows of each episode."""
@@ -160,16 +172,17 @@ class LeRobotSource:
         if rest is not None and len(rest):
             yield int(_values(rest["episode_index"])[0]), rest
 
-    def _places(self) -> dict[int, dict[str, Any]]:
-        """Return where the films of each episode are."""
-        places: dict[int, dict[str, Any]] = {}
-        if not self._films:
-            return places
+    def _entries(self) -> dict[int, dict[str, Any]]:
+        """Return what is said of each episode's images: where films are, and statistics."""
+        entries: dict[int, dict[str, Any]] = {}
+        if not self._pictured:
+            return entries
+        wanted = ("videos/", *(f"stats/{source.feature}/" for source in self._pictured))
         for file in sorted((self._folder / "meta/episodes").glob("*/*.parquet")):
-            names = [n for n in pq.read_schema(file).names if n.startswith("videos/")]
+            names = [n for n in pq.read_schema(file).names if n.startswith(wanted)]
             for row in pq.read_table(file, columns=["episode_index", *names]).to_pylist():
-                places[row["episode_index"]] = row
-        return places
+                entries[row["episode_index"]] = row
+        return entries
 
 
 class _Film:
@@ -269,8 +282,19 @@ def _with_images(
 
 
 def _tasks(path: Path) -> dict[int, str]:
-    """Return tasks by number; the other column is theirs, whatever pandas has called it."""
-    table = pq.read_table(path)
-    name = next(n for n in table.column_names if n != "task_index")
-    numbers, texts = table["task_index"].to_pylist(), table[name].to_pylist()
-    return dict(zip(numbers, texts, strict=True))
+    """Return tasks by number; the other column is theirs, whatever pandas has called it.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"'{path}' cannot be read: {error}") from error
+    texts = [name for name in table.column_names if name != "task_index"]
+    if len(table.column_names) == len(texts) or not texts:
+        raise UserError(
+            f"'{path}' has the columns {table.column_names}, not 'task_index' and one of tasks."
+        )
+    numbers = table["task_index"].to_pylist()
+    return dict(zip(numbers, table[texts[0]].to_pylist(), strict=True))

@@ -39,6 +39,8 @@ NUMBERS = {"bool", *(f"{s}int{n}" for s in ("", "u") for n in (8, 16, 32, 64))}
 NUMBERS |= {"float16", "float32", "float64"}
 MOST_AXES = 5
 """That an array of LeRobot may have."""
+NOT_BEFORE = ("next_", "next.", "info.", "action.")
+"""Begin the names of arrays that say what was done in a step or came of it."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ def layout_for(
 
     Args:
         schema: of the store.
-        state: arrays of steps that make `STATE`; None: all datapacks, or else ``observation``.
+        state: arrays of steps that make `STATE`; None: ``observation`` or its parts, or else all
+            datapacks.
         images: "png" and "video" for RGB images of that kind; "none" for no images.
         has_ends: whether the episodes say how they ended.
         has_success: whether they say if they succeeded.
@@ -209,10 +212,10 @@ def _image_name(feature: str) -> str:
 
 def _state(schema: StoreSchema, names: Sequence[str] | None) -> dict[str, StepField]:
     if names is None:
-        packs = [
-            n for n, field in schema.steps.items() if "." in n and np.dtype(field.dtype).kind == "f"
-        ]
-        names = packs or [n for n in ("observation",) if n in schema.steps]
+        floats = [n for n, field in schema.steps.items() if np.dtype(field.dtype).kind == "f"]
+        seen = [n for n in floats if n == "observation" or n.startswith("observation.")]
+        packs = [n for n in floats if "." in n and not n.startswith(NOT_BEFORE)]
+        names = seen or packs or [n for n in ("observation",) if n in schema.steps]
     for name in names:
         if name not in schema.steps:
             raise unknown("array of steps", name, schema.steps, "--state")

@@ -94,7 +94,7 @@ class _Episodes:
 
         for row in self._selection.rows():
             record = to_record(row, self._selection.store.schema)
-            length = len(record.steps[REWARD])
+            length = record.num_steps
             terminated = record.about.get("terminated")
             if not length or terminated is None:
                 what = "has no steps" if not length else "does not say whether it terminated"

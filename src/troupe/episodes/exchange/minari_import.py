@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from troupe.core.errors import UserError
+from troupe.episodes.exchange.foreign import foreign_id
 from troupe.episodes.exchange.minari_export import ACTION, NEEDED, NEXT, OBSERVATION, REWARD
 from troupe.episodes.exchange.minari_files import ORIGIN, check_minari
 from troupe.episodes.exchange.origin import open_origin
@@ -39,7 +40,7 @@ class MinariSource:
             self._data = MinariDataset(str(folder / "data"))
         except (ValueError, AssertionError, KeyError) as error:
             raise UserError(f"data set '{folder}' cannot be read by Minari: {error}.") from error
-        self._name = folder.name
+        self._name = self._data.id.replace("/", ".")
         self.num_episodes = int(self._data.total_episodes)
         self._origin = open_origin(folder / ORIGIN)
         self.left_out: tuple[str, ...] = ()
@@ -99,7 +100,7 @@ class MinariSource:
         ).items():
             if name not in ("id", "total_steps", *about) and isinstance(value, SCALARS):
                 about[name] = value
-        return EpisodeRecord(f"{self._name}-{episode.id}", about, {}, steps)
+        return EpisodeRecord(foreign_id(self._name, episode.id, steps), about, {}, steps)
 
 
 def _ours(episode: Any, part: EpisodeRecord, schema: StoreSchema) -> EpisodeRecord:

@@ -40,7 +40,8 @@ def new_dataset(path: Path, marker: str, *, force: bool) -> Iterator[Path]:
     """
     check_place(path, marker, force=force)
     try:
-        with directory_atomic(path) as aside:
+        # a path such as "." has no name by which to lie aside
+        with directory_atomic(path.resolve()) as aside:
             yield aside
     except OSError as error:
         raise TroupeError(f"data set '{path}' cannot be written: {error}.") from error

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from troupe.core.errors import UserError
 from troupe.episodes.store import Store
+from troupe.episodes.store.manifest import EXPERIMENT
 
 Report = Callable[[int, int], None]
 """Is told how many episodes are through, and of how many."""
@@ -59,19 +60,12 @@ class Selection:
             TroupeError: if a shard is missing.
         """
         self.store = store
-        condition = f" WHERE ({where}\n)" if where else ""
+        ids = store.ids(where)
+        self.ids = frozenset(ids)
         names = "|".join(("id", *KNOWN))
-        sql = f"SELECT COLUMNS('^({names})$') FROM episodes{condition}"
-        found = store.query(sql)
-        self.ids = frozenset(found["id"].to_pylist())
+        found = store.query(f"SELECT COLUMNS('^({names})$') FROM episodes")
+        found = found.filter(pc.is_in(found["id"], pa.array(ids)))
         self._found = {name: found[name] for name in KNOWN if name in found.column_names}
-        if not self.ids:
-            what = (
-                f"no episode of store '{store.url}' has {where}"
-                if where
-                else f"store '{store.url}' is empty"
-            )
-            raise UserError(f"nothing to export: {what}.")
 
     def rows(self) -> Iterator[pa.Table]:
         """Give the episodes as tables of one row."""
@@ -83,6 +77,8 @@ class Selection:
         return found is not None and bool(found.null_count < len(found))
 
     def configs(self) -> list[str]:
-        """Return the names of the experiments that the store keeps of the episodes."""
+        """Return the names of the experiments that the store may keep of the episodes."""
         found = self._found.get("config", pa.chunked_array([], pa.string()))
-        return sorted(found.drop_null().unique().to_pylist())
+        names = found.drop_null().unique().to_pylist()
+        # episodes from elsewhere may have put anything there
+        return sorted(n for n in names if isinstance(n, str) and EXPERIMENT.fullmatch(n))

@@ -52,7 +52,7 @@ def write_store(source: Source, folder: Path, url: str, report: Report = no_repo
         UserError: if there is a store of another schema; nothing is written.
         TroupeError: if the data set cannot be read, or has fewer episodes than it says.
     """
-    store = create_store(url, source.schema, created_by=f"import of {folder.name}")
+    store = create_store(url, source.schema, created_by=f"import of {folder.resolve().name}")
     source.keep(store)
     episodes = steps = seen = 0
     # a place has always the same writer, so that an import that was killed goes on
@@ -63,7 +63,7 @@ def write_store(source: Source, folder: Path, url: str, report: Report = no_repo
             seen += 1
             if record.id not in there and writer.add(record):
                 episodes += 1
-                steps += len(next(iter(record.steps.values()), ()))
+                steps += record.num_steps
             report(seen, source.num_episodes)
     if seen != source.num_episodes:
         raise TroupeError(

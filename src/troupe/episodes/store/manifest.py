@@ -13,12 +13,17 @@ that was acknowledged, whatever died when:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from troupe.core.errors import UserError
+
 COMPACTED = "compacted"
 """The writer of shards that replace others."""
+EXPERIMENT = re.compile(r"[\w.-]+")
+"""Names of experiments, of which each is a file."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,15 @@ def manifest_file(name: str) -> str:
 
 
 def experiment_file(name: str) -> str:
-    """Return the name of the file in which a store keeps an experiment of its episodes."""
+    """Return the name of the file in which a store keeps an experiment of its episodes.
+
+    Raises:
+        UserError: if it cannot be one; what episodes say of themselves is anyone's.
+    """
+    if not EXPERIMENT.fullmatch(name):
+        raise UserError(
+            f"'{name}' is no name of an experiment in a store: letters, digits, '_', '.' and '-'."
+        )
     return f"experiments/{name}.json"
 
 

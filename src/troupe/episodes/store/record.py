@@ -29,3 +29,8 @@ class EpisodeRecord:
     steps: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     images: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     frames: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def num_steps(self) -> int:
+        """T, 0 without any array of steps."""
+        return len(next(iter(self.steps.values()), ()))

@@ -118,6 +118,31 @@ class Store:
         """Return the ids of all episodes."""
         return [id for shard in self.shards() for id in shard.episodes]
 
+    def ids(self, where: str | None = None) -> list[str]:
+        """Return the ids of the episodes that fulfil a condition, ascending.
+
+        Args:
+            where: in SQL on the columns of the view ``episodes``; None for all episodes.
+
+        Raises:
+            UserError: if the condition is wrong, or no episode fulfils it.
+            TroupeError: if a shard is missing or cannot be read.
+        """
+        if where is not None and not where.strip():
+            raise UserError("the condition is empty.")
+        # of lines of its own, so that it may end in a comment
+        condition = "" if where is None else f" WHERE (\n{where}\n)"
+        found = self.query(f"SELECT id FROM episodes{condition} ORDER BY id")
+        ids: list[str] = found["id"].to_pylist()
+        if not ids:
+            raise UserError(
+                f"store '{self.url}' is empty."
+                if where is None
+                else f"none of the {self.num_episodes} episodes of store '{self.url}' is where "
+                f"{where}."
+            )
+        return ids
+
     def query(self, sql: str) -> pa.Table:
         """Return what SQL (DuckDB's) says of the views episodes, steps, draws and images.
 

@@ -118,17 +118,10 @@ def select(store: Store, where: str | None = None) -> list[str]:
     Raises:
         UserError: if the condition is wrong, or no episode fulfils it.
     """
-    condition = f" WHERE {where}" if where is not None else ""
     try:
-        ids: list[str] = store.query(f"SELECT id FROM episodes{condition} ORDER BY id")[
-            "id"
-        ].to_pylist()
+        return store.ids(where)
     except UserError as error:
-        raise UserError(f"--where: {error}") from error
-    if not ids:
-        which = f"none of its {store.num_episodes} episodes is where {where}" if where else "empty"
-        raise UserError(f"--store: '{store.url}': {which}.")
-    return ids
+        raise UserError(f"{'--store' if where is None else '--where'}: {error}") from error
 
 
 def read(store: Store, ids: Sequence[str], action: ArraySpec) -> StoredEpisodes:
