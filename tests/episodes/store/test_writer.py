@@ -254,19 +254,21 @@ def test_an_error_in_a_thread_ends_the_wait_for_storage_and_acknowledges_nothing
 
 
 def test_shards_come_in_the_order_in_which_they_were_filled(local, tmp_path, monkeypatch):
-    later_is_made, make_shard = threading.Event(), writer.make_shard
+    order, overtaken = [], threading.Event()
+    make_shard, add = writer.make_shard, Spool.add
 
     def make(table, schema, writer_id, sequence):
         if sequence == 0:
-            later_is_made.wait()
-            later_is_made.wait(0.2)
-        made_shard = make_shard(table, schema, writer_id, sequence)
-        later_is_made.set()
-        return made_shard
+            overtaken.wait(0.3)
+        return make_shard(table, schema, writer_id, sequence)
+
+    def note(self, manifest, content):
+        order.append(manifest.sequence)
+        add(self, manifest, content)
+        overtaken.set()
 
     monkeypatch.setattr(writer, "make_shard", make)
-    order, add = [], Spool.add
-    monkeypatch.setattr(Spool, "add", lambda *given: order.append(given[1].sequence) or add(*given))
+    monkeypatch.setattr(Spool, "add", note)
     with StoreWriter(local, "w", spool=tmp_path / "spool", shard_episodes=1) as out:
         for number in range(2):
             out.add(made(number))
@@ -278,14 +280,16 @@ def no_room(*_: object) -> None:
 
 
 def test_of_a_full_disk_none_overtakes_those_that_wait(local, tmp_path, monkeypatch):
-    order, told, put = [], threading.Event(), StoreWriter._put
+    order, told, overtaken = [], threading.Event(), threading.Event()
+    put = StoreWriter._put
 
     def slow(self, manifest, content):
         if isinstance(content, Path):
             told.wait()
-            told.wait(0.2)
+            overtaken.wait(0.3)
         put(self, manifest, content)
         order.append(manifest.sequence)
+        overtaken.set()
 
     monkeypatch.setattr(StoreWriter, "_put", slow)
     options = {"shard_episodes": 1, "report": lambda line: told.set()}
