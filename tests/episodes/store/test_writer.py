@@ -312,15 +312,18 @@ def test_storage_that_hangs_while_the_disk_is_full_keeps_nobody_longer_than_aske
 
     monkeypatch.setattr(Spool, "add", no_room)
     monkeypatch.setattr(StoreFiles, "put", hang)
-    out = StoreWriter(local, "w", spool=tmp_path / "spool")
+    out = StoreWriter(local, "w", spool=tmp_path / "spool", shard_episodes=1)
     out.add(made(0))
+    out.add(made(1))
     with pytest.raises(NotAcknowledgedError):
         out.flush(0.05)
-    with pytest.raises(NotAcknowledgedError, match="no room for 1 more"):
+    with pytest.raises(NotAcknowledgedError, match="no room for 2 more"):
         out.close(0.0)
-    assert not go.is_set()
     assert local.episode_ids() == []
     go.set()
+    for thread in out._encoders._threads:
+        thread.join()
+    assert local.episode_ids() == ["a-0"]  # and nothing is begun any more
 
 
 def test_a_store_that_cannot_be_read_leaves_no_spool(local, tmp_path):

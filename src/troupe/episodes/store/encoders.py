@@ -14,7 +14,7 @@ ENCODERS = 2
 
 
 class Encoders:
-    """Calls a function with each table, a few at once, whose numbers go up."""
+    """Calls a function with each table and its number, a few at once; the numbers go up."""
 
     def __init__(
         self, changed: threading.Condition, encode: Callable[[pa.Table, int], None]

@@ -157,6 +157,8 @@ class StoreWriter:
     def close(self, timeout_s: float | None = None) -> None:
         """Flush and end; what still waits after an error is for the next writer.
 
+        A thread that storage holds up beyond the time asked is left behind.
+
         Raises:
             NotAcknowledgedError: as `flush` does.
         """
@@ -198,7 +200,7 @@ class StoreWriter:
         manifest, content = make_shard(table, self._store.schema, self._writer_id, sequence)
         if not self._encoders.wait_for_turn(sequence):
             return
-        if not self._spool.has_room(len(content)):
+        if self._is_over or not self._spool.has_room(len(content)):
             self._wait(lambda: self._spool.has_room(len(content)))
         self._keep(manifest, content)
 
