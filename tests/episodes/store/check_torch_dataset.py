@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from tests.episodes.store.conftest import SCHEMA, made
-from tests.episodes.store.test_store import write
+from tests.episodes.store.test_store import corrupt, write
 from troupe.core import TroupeError, UserError
 from troupe.episodes.store import create_store, open_store
 from troupe.episodes.store.loader import batches, converted
@@ -90,6 +90,14 @@ def test_what_is_added_later_does_not_count(store, tmp_path):
     write(store, range(20, 25), tmp_path, shard_episodes=1, writer="later")
     assert open_store(store.url).num_episodes == 25
     assert sorted(s for b in dataset for s in b["about.seed"].tolist()) == list(range(20))
+
+
+@pytest.mark.parametrize("options", [{}, SPAWNED], ids=["here", "two workers"])
+def test_what_is_corrupt_stays_left_out(local, tmp_path, options):
+    corrupt(local, tmp_path, "missing")
+    dataset = open_store(local.url, skip_corrupt=True).torch_dataset(["about.seed"], 7)
+    found = DataLoader(dataset, batch_size=None, **options)
+    assert sorted(s for b in found for s in b["about.seed"].tolist()) == [0, 1, 4, 5]
 
 
 def test_workers_read_from_remote_storage_with_credentials_of_the_environment(s3, tmp_path):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.episodes.store.conftest import SCHEMA, made
-from tests.episodes.store.test_store import write
+from tests.episodes.store.test_store import corrupt, write
 from troupe.core import UserError
-from troupe.episodes.store import StoreWriter, create_store
+from troupe.episodes.store import StoreWriter, create_store, open_store
 from troupe.episodes.store.loader import batches, converted, torch_dataset
 
 STEPS = ["id", "step.action", "step.reward", "about.score", "draw.colour"]
@@ -105,6 +105,24 @@ def test_from_any_storage(url, tmp_path):
     (batch,) = batches(create_store(url, SCHEMA), ["about.object", "about.success"], 9, seed=None)
     assert batch["about.object"].tolist() == ["box", "can", "can", "box"]
     assert batch["about.success"].tolist() == [False, True, False, True]
+
+
+def test_given_shards_are_all_that_is_looked_at(local, tmp_path):
+    corrupt(local, tmp_path, "missing")
+    rest = open_store(local.url, skip_corrupt=True).shards()
+    (batch,) = batches(local, ["about.seed"], 9, seed=None, shards=rest)
+    assert batch["about.seed"].tolist() == [0, 1, 4, 5]
+
+
+def test_of_what_no_episode_of_a_shard_has_not_even_the_kind_is_known(local, tmp_path):
+    abouts = [{"seed": 0, "by": "Ann", "m": 1.5}, {"seed": 1}, {"seed": 2}, {"seed": 3}]
+    with StoreWriter(local, "w", spool=tmp_path / "spool", shard_episodes=2) as out:
+        for number, about in enumerate(abouts):
+            out.add(replace(made(number), about=about))
+    (batch,) = batches(local, ["about.by", "about.m"], 9, seed=None)
+    assert batch["about.by"][:2].tolist() == ["Ann", None]
+    assert np.isnan(batch["about.by"][2:].astype(float)).all()
+    assert np.isnan(batch["about.m"][1:]).all()
 
 
 def test_batches_go_to_jax(store):

@@ -11,8 +11,12 @@ import pytest
 
 from tests.conftest import bring_back, take_away, wait_until
 from tests.episodes.store.conftest import SCHEMA, assert_same, made
+from troupe.core import TroupeError
 from troupe.episodes.store import StoreWriter, create_store, open_store, verify, writer
+from troupe.episodes.store.files import StoreFiles
 from troupe.episodes.store.loader import batches
+from troupe.episodes.store.spool import Spool
+from troupe.episodes.store.writer import NotAcknowledgedError
 
 ROOT = Path(__file__).parents[3]
 
@@ -219,6 +223,115 @@ def test_an_error_of_the_collector_is_not_hidden_by_storage_that_is_away(local, 
     bring_back(tmp_path / "store")
     StoreWriter(local, "next", spool=tmp_path / "spool").close()
     assert local.episode_ids() == ["a-0"]
+
+
+def test_an_error_in_a_thread_ends_the_wait_for_storage_and_acknowledges_nothing(
+    local, tmp_path, monkeypatch
+):
+    go, make_shard = threading.Event(), writer.make_shard
+
+    def fail(table, schema, writer_id, sequence):
+        if sequence == 2:
+            go.wait()
+            raise ZeroDivisionError
+        return make_shard(table, schema, writer_id, sequence)
+
+    def go_on() -> None:
+        go.set()
+        bring_back(tmp_path / "store")
+
+    monkeypatch.setattr(writer, "make_shard", fail)
+    few = {"shard_episodes": 1, "spool_bytes": 1}
+    out = StoreWriter(local, "w", spool=tmp_path / "spool", **few)
+    take_away(tmp_path / "store")
+    for number in range(3):  # one waits in the spool, one for room there, and one fails
+        out.add(made(number))
+    threading.Timer(0.2, go_on).start()
+    with pytest.raises(ZeroDivisionError):
+        out.flush()
+    with pytest.raises(ZeroDivisionError):
+        out.close()
+
+
+def test_shards_come_in_the_order_in_which_they_were_filled(local, tmp_path, monkeypatch):
+    order, overtaken = [], threading.Event()
+    make_shard, add = writer.make_shard, Spool.add
+
+    def make(table, schema, writer_id, sequence):
+        if sequence == 0:
+            overtaken.wait(0.3)
+        return make_shard(table, schema, writer_id, sequence)
+
+    def note(self, manifest, content):
+        order.append(manifest.sequence)
+        add(self, manifest, content)
+        overtaken.set()
+
+    monkeypatch.setattr(writer, "make_shard", make)
+    monkeypatch.setattr(Spool, "add", note)
+    with StoreWriter(local, "w", spool=tmp_path / "spool", shard_episodes=1) as out:
+        for number in range(2):
+            out.add(made(number))
+    assert order == [0, 1]
+
+
+def no_room(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_of_a_full_disk_none_overtakes_those_that_wait(local, tmp_path, monkeypatch):
+    order, told, overtaken = [], threading.Event(), threading.Event()
+    put = StoreWriter._put
+
+    def slow(self, manifest, content):
+        if isinstance(content, Path):
+            told.wait()
+            overtaken.wait(0.3)
+        put(self, manifest, content)
+        order.append(manifest.sequence)
+        overtaken.set()
+
+    monkeypatch.setattr(StoreWriter, "_put", slow)
+    options = {"shard_episodes": 1, "report": lambda line: told.set()}
+    with StoreWriter(local, "w", spool=tmp_path / "spool", **options) as out:
+        out.add(made(0))
+        wait_until(out._spool.waiting)
+        monkeypatch.setattr(Spool, "add", no_room)
+        out.add(made(1))
+    assert order == [0, 1]
+
+
+def test_storage_that_hangs_while_the_disk_is_full_keeps_nobody_longer_than_asked(
+    local, tmp_path, monkeypatch
+):
+    go, put = threading.Event(), StoreFiles.put
+
+    def hang(*given) -> None:
+        go.wait(5)
+        put(*given)
+
+    monkeypatch.setattr(Spool, "add", no_room)
+    monkeypatch.setattr(StoreFiles, "put", hang)
+    out = StoreWriter(local, "w", spool=tmp_path / "spool", shard_episodes=1)
+    out.add(made(0))
+    out.add(made(1))
+    with pytest.raises(NotAcknowledgedError):
+        out.flush(0.05)
+    with pytest.raises(NotAcknowledgedError, match="no room for 2 more"):
+        out.close(0.0)
+    assert local.episode_ids() == []
+    go.set()
+    for thread in out._encoders._threads:
+        thread.join()
+    assert local.episode_ids() == ["a-0"]  # and nothing is begun any more
+
+
+def test_a_store_that_cannot_be_read_leaves_no_spool(local, tmp_path):
+    (tmp_path / "store" / "manifests").mkdir()
+    (tmp_path / "store" / "manifests" / "w.00000000.0.json").write_text("{")
+    with pytest.raises(TroupeError, match="cannot be read"):
+        StoreWriter(local, "w", spool=tmp_path / "spool")
+    assert not (tmp_path / "spool").exists()
 
 
 @pytest.mark.slow

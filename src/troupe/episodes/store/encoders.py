@@ -14,7 +14,7 @@ ENCODERS = 2
 
 
 class Encoders:
-    """Calls a function with each table, a few at once, in any order."""
+    """Calls a function with each table and its number, a few at once; the numbers go up."""
 
     def __init__(
         self, changed: threading.Condition, encode: Callable[[pa.Table, int], None]
@@ -54,7 +54,7 @@ class Encoders:
             is_free = self._changed.wait_for(
                 lambda: self._error or len(self._given) + len(self._in_work) < ENCODERS, timeout_s
             )
-            self._raise()
+            self.check()
             if is_free:
                 self._given.append((table, number))
                 self._changed.notify_all()
@@ -70,7 +70,23 @@ class Encoders:
             self._changed.wait_for(
                 lambda: self._error or self._num_stuck or not (self._given or self._in_work)
             )
-            self._raise()
+            self.check()
+
+    def check(self) -> None:
+        """Raise what an encoding has raised, if one has."""
+        with self._changed:
+            if self._error is not None:
+                raise self._error
+
+    def wait_for_turn(self, number: int) -> bool:
+        """Wait, in the function that encodes, for all tables of lower numbers.
+
+        Returns:
+            Whether none of them failed.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._error or number == min(self._in_work))
+            return self._error is None
 
     @contextmanager
     def stuck(self) -> Iterator[None]:
@@ -84,13 +100,13 @@ class Encoders:
             with self._changed:
                 self._num_stuck -= 1
 
-    def close(self) -> None:
-        """Wait until what was given is encoded, and end."""
+    def close(self, timeout_s: float | None = None) -> None:
+        """End; wait for what is in work, each thread at most for a time."""
         with self._changed:
             self._is_over = True
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            thread.join(timeout_s)
 
     def _run(self) -> None:
         while True:
@@ -108,7 +124,3 @@ class Encoders:
             with self._changed:
                 del self._in_work[number]
                 self._changed.notify_all()
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error

@@ -92,7 +92,11 @@ def _of_frames(store: Store, table: pa.Table, columns: list[str], frames: list[s
 
 
 def _values(table: pa.Table, column: str) -> npt.NDArray[Any]:
-    """Return a column of whole episodes; numbers that are missing are NaN, texts None."""
+    """Return a column of whole episodes.
+
+    Numbers that are missing are NaN; texts, truth values and lists None. If a shard has none at
+    all, not even their kind is known: all of its rows are NaN.
+    """
     if column not in table.column_names:
         return np.full(len(table), np.nan)
     values = table[column]

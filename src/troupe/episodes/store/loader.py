@@ -76,8 +76,9 @@ def batches(
     """
     if batch_size < 1:
         raise UserError(f"batch_size: at least 1, not {batch_size}.")
-    check_columns(store, columns)
-    units = all_units(store.shards() if shards is None else shards)
+    shards = store.shards() if shards is None else shards
+    check_columns(store, columns, shards)
+    units = all_units(shards)
     return _batches(store, units, list(columns), batch_size, seed, epoch, part, drop_last)
 
 
@@ -190,11 +191,12 @@ def _cut(source: Iterable[Batch], batch_size: int, drop_last: bool) -> Iterator[
         yield rest
 
 
-def check_columns(store: Store, columns: Sequence[str]) -> None:
-    """Check that a store has columns.
+def check_columns(store: Store, columns: Sequence[str], shards: Sequence[Shard]) -> None:
+    """Check that a store has columns, in any of its shards.
 
     Raises:
         UserError: if one is not there.
+        TroupeError: if a shard cannot be read.
     """
     if not columns:
         raise UserError("columns: name at least one.")
@@ -203,7 +205,7 @@ def check_columns(store: Store, columns: Sequence[str]) -> None:
     wrong = [c for c in columns if c not in valid]
     if not wrong:
         return
-    for shard in store.shards():
+    for shard in shards:
         with store.parquet(shard.manifest.name) as file:
             names = file.schema_arrow.names
         valid |= {n for n in names if n.startswith(("about.", "draw."))}

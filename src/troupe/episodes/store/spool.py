@@ -65,8 +65,9 @@ class Spool:
             write_atomic(self._file(manifest, "parquet"), content)
             write_atomic(self._file(manifest, "json"), manifest.to_bytes())
         except OSError:
-            for aside in self._path.glob(f".{manifest.name}.*"):
-                aside.unlink()
+            # the shard, too, if only its manifest had no room: nothing would count it
+            for file in (*self._path.glob(f".{manifest.name}.*"), self.shard(manifest)):
+                file.unlink(missing_ok=True)
             raise
         with self._mutex:
             self._waiting.append(manifest)

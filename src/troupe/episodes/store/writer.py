@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ SHARD_BYTES = 64 * 2**20
 SPOOL_BYTES = 2**30
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+ENDS_WITHIN_S = 1.0
+"""A thread that storage does not hold up; the others end with the process."""
 
 
 class NotAcknowledgedError(TroupeError):
@@ -80,18 +83,17 @@ class StoreWriter:
         self._records: list[EpisodeRecord] = []
         self._images: list[Encoded] = []
         self._num_bytes = 0
+        known = [m for m in store.manifests() if m.writer in (writer_id, COMPACTED)]
         try:
             self._spool = Spool(spool or _default_spool(), store.url, spool_bytes)
         except OSError as error:
             raise TroupeError(f"spool '{spool}' cannot be used: {described(error)}.") from error
-        known = [m for m in store.manifests() if m.writer in (writer_id, COMPACTED)]
         known += self._spool.waiting()
         self._known = {id for manifest in known for id in manifest.episodes}
         own = [manifest.sequence for manifest in known if manifest.writer == writer_id]
         self._sequence = max(own, default=-1) + 1
         self._changed = threading.Condition()
         self._is_over = False
-        self._spooling = threading.Lock()
         self._encoders = Encoders(self._changed, self._encode)
         self._away_since: float | None = None
         self._thread = threading.Thread(target=self._upload, name="store writer", daemon=True)
@@ -109,6 +111,11 @@ class StoreWriter:
             if error is None:
                 raise
             error.add_note(str(failure))
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Ids of episodes that `add` leaves out, those that a killed writer left here included."""
+        return frozenset(self._known)
 
     def add(self, record: EpisodeRecord) -> bool:
         """Add an episode; return whether it is new, since repeats are left out.
@@ -150,6 +157,8 @@ class StoreWriter:
     def close(self, timeout_s: float | None = None) -> None:
         """Flush and end; what still waits after an error is for the next writer.
 
+        A thread that storage holds up beyond the time asked is left behind.
+
         Raises:
             NotAcknowledgedError: as `flush` does.
         """
@@ -161,8 +170,9 @@ class StoreWriter:
             with self._changed:
                 self._is_over = True
                 self._changed.notify_all()
-            self._encoders.close()
-            self._thread.join()
+            ends_within_s = None if timeout_s is None else ENDS_WITHIN_S
+            self._encoders.close(ends_within_s)
+            self._thread.join(ends_within_s)
             self._spool.close()
 
     def _make_shard(self, timeout_s: float | None = None) -> None:
@@ -181,16 +191,18 @@ class StoreWriter:
         self._records, self._images, self._num_bytes = [], [], 0
 
     def _encode(self, table: pa.Table, sequence: int) -> None:
-        """Put a table's shard into the spool as soon as there is room."""
+        """Put a table's shard into the spool as soon as there is room.
+
+        In order, so that a writer that is killed leaves no gap: who begins again after the last
+        episode that is there would not fill it. For the same reason one that is given up, at the
+        end, is an error: none may come after it.
+        """
         manifest, content = make_shard(table, self._store.schema, self._writer_id, sequence)
-        with self._spooling:
-            if not self._spool.has_room(len(content)):
-                with self._encoders.stuck(), self._changed:
-                    self._changed.wait_for(
-                        lambda: self._is_over or self._spool.has_room(len(content))
-                    )
-            if self._spool.has_room(len(content)):
-                self._keep(manifest, content)
+        if not self._encoders.wait_for_turn(sequence):
+            return
+        if self._is_over or not self._spool.has_room(len(content)):
+            self._wait(lambda: self._spool.has_room(len(content)))
+        self._keep(manifest, content)
 
     def _keep(self, manifest: Manifest, content: memoryview) -> None:
         """Put a shard into the spool; of a full disk, bring it to the store at once."""
@@ -204,17 +216,37 @@ class StoreWriter:
                     is_told = True
             else:
                 return
+            waiting = self._spool.waiting()
+            if not waiting and self._is_put(manifest, content):  # it overtakes none
+                return
+            self._wait(partial(self._is_other, waiting), pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _is_other(self, waiting: list[Manifest]) -> bool:
+        return self._spool.waiting() != waiting
+
+    def _is_put(self, manifest: Manifest, content: memoryview) -> bool:
+        """Return whether the store has taken a shard."""
+        with self._encoders.stuck():
             try:
                 self._put(manifest, content)
-            except Exception:  # of any kind: tried again
-                with self._encoders.stuck(), self._changed:
-                    if self._changed.wait_for(lambda: self._is_over, pause_s):
-                        return
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            else:
-                return
+            except Exception:  # of any kind: each file system has its own
+                return False
+            return True
+
+    def _wait(self, condition: Callable[[], bool], timeout_s: float | None = None) -> None:
+        """Wait in an encoder for what is outside this process.
+
+        Raises:
+            NotAcknowledgedError: if this writer is over.
+        """
+        with self._encoders.stuck(), self._changed:
+            self._changed.wait_for(lambda: self._is_over or condition(), timeout_s)
+            if self._is_over:
+                raise self._not_answered()
 
     def _has_none_left(self) -> bool:
+        self._encoders.check()
         return not self._encoders.num_episodes and not self._spool.waiting()
 
     def _not_answered(self) -> NotAcknowledgedError:
@@ -250,8 +282,12 @@ class StoreWriter:
                 continue
             pause_s = FIRST_PAUSE_S
             self._tell_back()
-            self._spool.remove(manifest)
-            with self._changed:
+            self._forget(manifest)
+
+    def _forget(self, manifest: Manifest) -> None:
+        with self._changed:
+            if not self._is_over:  # else the next writer may be taking it over
+                self._spool.remove(manifest)
                 self._changed.notify_all()
 
     def _tell_away(self, error: Exception) -> None:

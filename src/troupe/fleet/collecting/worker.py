@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -97,15 +98,14 @@ class CollectWorker:
         self._is_away = False
         name = f"{experiment.name}-{experiment.seed}-{share.number}"
         self._writer = StoreWriter(opened, name, spool=spool, report=self._notices.append)
+        known = {*opened.episode_ids(), *self._writer.known}
         self._collector = Collector(
             experiment,
             open_policy(policy, experiment),
             share.first_instance,
             share.num_instances,
             num_threads=share.num_threads,
-            next_episodes=next_episodes(
-                opened.episode_ids(), experiment.name, experiment.seed, share
-            ),
+            next_episodes=next_episodes(known, experiment.name, experiment.seed, share),
             slowdown=share.slowdown,
         )
         self._collector.begin()
@@ -128,9 +128,10 @@ class CollectWorker:
         while self._waiting < until:
             record = next(self._episodes)
             added = time.perf_counter()
-            self._waiting += self._writer.add(record)
+            if self._writer.add(record):
+                self._waiting += 1
+                self._successes_waiting += record.about.get("success", 0.0)
             writing_s += time.perf_counter() - added
-            self._successes_waiting += record.about.get("success", 0.0)
         flushing = time.perf_counter()
         episodes, successes = 0, 0.0
         if self._is_acknowledged():
@@ -158,8 +159,10 @@ class CollectWorker:
             NotAcknowledgedError: if the store does not answer; what waits is for the next writer
                 on this machine.
         """
-        self._collector.close()
-        self._writer.close(ACKNOWLEDGED_WITHIN_S)
+        try:
+            self._collector.close()
+        finally:
+            self._writer.close(ACKNOWLEDGED_WITHIN_S)
 
     def _is_acknowledged(self) -> bool:
         """Return whether the store has all that was collected, as soon as it has."""
@@ -182,16 +185,16 @@ def next_episodes(
     """Return the numbers of the episodes that come next in a worker's instances, (N,).
 
     Args:
-        known: ids of the episodes that are there.
+        known: ids of the episodes that are there; those that others gave do not count.
         name: of the experiment.
         seed: the root seed.
         share: the worker's.
     """
     following = np.zeros(share.num_instances, np.int64)
-    prefix = f"{name}-{seed}-"
+    numbered = re.compile(re.escape(f"{name}-{seed}-") + r"(\d+)-(\d+)")
     for id in known:
-        if id.startswith(prefix):
-            instance, episode = map(int, id.removeprefix(prefix).split("-"))
+        if found := numbered.fullmatch(id):
+            instance, episode = map(int, found.groups())
             own = instance - share.first_instance
             if 0 <= own < share.num_instances:
                 following[own] = max(following[own], episode + 1)
