@@ -82,6 +82,7 @@ def trajectory(seeds: list[int], steps: int = 60) -> np.ndarray:
     return np.array(angle)
 
 
+@pytest.mark.slow
 def test_an_instance_is_the_same_alone_and_among_others_and_again() -> None:
     together = trajectory([5, 6, 7])
     np.testing.assert_array_equal(trajectory([5, 6, 7]), together)

@@ -47,6 +47,7 @@ def test_every_step_is_learned_from_or_kept(small, tmp_path, settings):
     assert all(worker["restarts"] == 0 for worker in summary["by_worker"])
 
 
+@pytest.mark.slow
 def test_preemptive_workers_act_with_the_newest_policy(small, tmp_path):
     experiment = small(*FLEET, "fleet.mode=preemptive", "fleet.fragment=4")
     training = Training(experiment)

@@ -81,6 +81,7 @@ def test_an_engine_that_fails_says_how_and_where(open_odd, service, order, error
     open_arm(service.address).close()  # the service goes on
 
 
+@pytest.mark.slow
 @offered
 def test_an_engine_ends_with_its_stream(open_odd, service):
     idle, busy = (open_odd(host=service.address, with_program=True) for _ in range(2))

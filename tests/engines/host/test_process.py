@@ -245,6 +245,7 @@ def test_close_ends_everything_and_may_be_called_again(open_odd):
         engine.snapshot()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"close_hangs": True}, {}])
 def test_close_ends_an_engine_that_hangs(open_odd, settings):
     engine = open_odd(with_program=True, **settings)
