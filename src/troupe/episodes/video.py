@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
@@ -59,19 +58,6 @@ class FilmWriter:
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         self._stream, self._time_base = stream, 1 / rate
         self.num_frames = 0
-
-    def __enter__(self) -> FilmWriter:
-        """Write in a block that ends in `close`."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the file."""
-        self.close()
 
     def add(self, frame: Frame) -> None:
         """Add a frame, (H, W, 3)."""

@@ -145,19 +145,6 @@ class FilmFiles:
         self._fps, self._shape = fps, shape
         self._film: FilmWriter | None = None
 
-    def __enter__(self) -> FilmFiles:
-        """Add frames in a block that ends in `close`."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the file."""
-        self.close()
-
     def add(self, frames: npt.NDArray[np.uint8]) -> tuple[int, int, float, float]:
         """Add an episode's frames, (T, H, W, 3).
 

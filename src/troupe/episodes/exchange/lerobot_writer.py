@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -195,7 +195,7 @@ class LeRobotWriter:
     def _film(self, source: ImageSource, frames: npt.NDArray[np.uint8]) -> dict[str, float]:
         if source.feature not in self._films:
             film = FilmFiles(self._folder, source.feature, self._fps, source.field.shape, VIDEO_MB)
-            self._films[source.feature] = self._open.enter_context(film)
+            self._films[source.feature] = self._open.enter_context(closing(film))
         chunk, file, begin_s, end_s = self._films[source.feature].add(frames)
         return {
             f"videos/{source.feature}/chunk_index": chunk,

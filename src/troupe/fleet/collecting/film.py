@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def _write_mp4(path: Path, frames: Frames, fps: float) -> None:
     # H.264 in the usual colours wants even sizes
     height, width = (2 * (size // 2) for size in frames[0].shape[:2])
     unfinished = path.with_name(f".{path.name}")
-    with FilmWriter(unfinished, fps, height, width) as film:
+    with closing(FilmWriter(unfinished, fps, height, width)) as film:
         for frame in frames:
             film.add(frame[:height, :width])
     unfinished.rename(path)
