@@ -9,7 +9,7 @@ from tests.episodes.store.conftest import SCHEMA, made
 from tests.episodes.store.test_store import corrupt, write
 from troupe.core import UserError
 from troupe.episodes.store import StoreWriter, create_store, open_store
-from troupe.episodes.store.loader import batches, converted, torch_dataset
+from troupe.episodes.store.loader import batches, converted
 
 STEPS = ["id", "step.action", "step.reward", "about.score", "draw.colour"]
 
@@ -147,4 +147,4 @@ def test_torch_that_is_not_there_is_named(store, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "troupe.episodes.store.torch_data", raising=False)
     with pytest.raises(UserError, match="pip install torch"):
-        torch_dataset(store, ["step.action"], 8)
+        store.torch_dataset(["step.action"], 8)

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -35,9 +35,6 @@ from troupe.episodes.store.items import (
 )
 from troupe.episodes.store.manifest import Shard
 from troupe.episodes.store.store import Store
-
-if TYPE_CHECKING:
-    from troupe.episodes.store.torch_data import EpisodeDataset
 
 SHUFFLE_GROUPS = 8
 """Row groups whose items are mixed: more mix better and need more memory."""
@@ -92,27 +89,6 @@ def converted(source: Iterator[Batch], convert: Callable[[Any], Any]) -> Iterato
             name: values if values.dtype.hasobject else convert(values)
             for name, values in batch.items()
         }
-
-
-def torch_dataset(
-    store: Store,
-    columns: Sequence[str],
-    batch_size: int,
-    *,
-    seed: int = 0,
-    part: tuple[int, int] = (0, 1),
-    drop_last: bool = False,
-) -> EpisodeDataset:
-    """Return a dataset of PyTorch; see `EpisodeDataset`.
-
-    Raises:
-        UserError: if PyTorch is not installed, or anything is wrong with what was given.
-    """
-    try:
-        from troupe.episodes.store.torch_data import EpisodeDataset
-    except ImportError as error:
-        raise UserError("PyTorch is not installed: pip install torch.") from error
-    return EpisodeDataset(store, columns, batch_size, seed=seed, part=part, drop_last=drop_last)
 
 
 def _batches(

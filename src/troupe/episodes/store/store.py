@@ -190,10 +190,16 @@ class Store:
     def torch_dataset(
         self, columns: Sequence[str], batch_size: int, **options: Any
     ) -> EpisodeDataset:
-        """Return a dataset of PyTorch that gives batches; see `torch_data.EpisodeDataset`."""
-        from troupe.episodes.store.loader import torch_dataset
+        """Return a dataset of PyTorch that gives batches; see `torch_data.EpisodeDataset`.
 
-        return torch_dataset(self, columns, batch_size, **options)
+        Raises:
+            UserError: if PyTorch is not installed, or anything is wrong with what was given.
+        """
+        try:
+            from troupe.episodes.store.torch_data import EpisodeDataset
+        except ImportError as error:
+            raise UserError("PyTorch is not installed: pip install torch.") from error
+        return EpisodeDataset(self, columns, batch_size, **options)
 
     def episode(self, id: str) -> EpisodeRecord:
         """Return an episode, its images decoded.
